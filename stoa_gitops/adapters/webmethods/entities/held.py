@@ -18,11 +18,13 @@ class HeldDefinition:
     sign        `lastModified` of the record when it was read
     title       empty where it has none
     operations  (path, method) of each that is served
+    printed     print of the operations
     """
 
     sign: str
     title: str
     operations: frozenset[tuple[str, str]]
+    printed: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ compiled again and compared, and the difference is reported as unmapped fields.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -54,6 +53,7 @@ from stoa_gitops.adapters.webmethods.mapping.backends import (
     routing_actions,
     seconds_of,
 )
+from stoa_gitops.adapters.webmethods.mapping.definitions import STUB_VERSION, make_definition
 from stoa_gitops.adapters.webmethods.mapping.documents import ApiDocument
 from stoa_gitops.adapters.webmethods.mapping.issuers import auth_server_alias
 from stoa_gitops.adapters.webmethods.mapping.limits import plan_throttles
@@ -61,10 +61,7 @@ from stoa_gitops.adapters.webmethods.mapping.losses import Inexpressible
 from stoa_gitops.adapters.webmethods.mapping.policy_mapping import Place
 from stoa_gitops.adapters.webmethods.mapping.routes import (
     Operations,
-    make_paths,
     methods_of,
-    operations_in,
-    operations_print,
     read_routes,
     url_aliases,
 )
@@ -80,7 +77,6 @@ from stoa_gitops.model.canonical import canonical_bytes, canonical_milliseconds
 from stoa_gitops.model.keys import API, Key
 from stoa_gitops.model.secret import Secret
 
-STUB_VERSION: Final = "0"
 PROTOCOL: Final = "entryProtocolPolicy"
 _DEFINITION: Final = "definition"
 
@@ -167,8 +163,9 @@ def _compile(parts: ApiParts, info: GatewayInfo, owner: str, context: ApiContext
     key, options = parts.key, info.options
     name = context.name or api_name(key)
     version = str(api["version"]) if api is not None else STUB_VERSION
-    definition, printed = _definition(parts, info, context)
-    operations = frozenset[tuple[str, str]]() if is_soap(api) else operations_in(definition)
+    definition, printed, operations, of_operations = make_definition(
+        parts, info, context.document, context.operations
+    )
     words = [(_DEFINITION, printed), *([(INCOMPLETE, "true")] if api is None else [])]
     mark = Mark(owner, key, tuple(words))
     text = str(api.get("description", "")) if api is not None else ""
@@ -180,7 +177,6 @@ def _compile(parts: ApiParts, info: GatewayInfo, owner: str, context: ApiContext
         **({"apiDefinition": definition} if definition is not None else {}),
         **({"maturityState": options.maturity} if options.maturity else {}),
     }
-    of_operations = context.operations if operations is None else operations_print(operations)
     return CompiledApi(
         key,
         body,
@@ -194,42 +190,6 @@ def _compile(parts: ApiParts, info: GatewayInfo, owner: str, context: ApiContext
         context.document.losses if context.document is not None else (),
         context.document.content if context.document is not None else b"",
     )
-
-
-def title_of(parts: ApiParts) -> str:
-    """Return the title of an API's definition."""
-    api: Any = parts.api
-    return str(api["displayName"]) if api is not None else parts.key.short
-
-
-def _definition(
-    parts: ApiParts, info: GatewayInfo, context: ApiContext
-) -> tuple[JsonTree | None, str]:
-    """Return the definition of an API, None without its document, and the print of what it is."""
-    api: Any = parts.api
-    title, version = title_of(parts), str(api["version"]) if api is not None else STUB_VERSION
-    backend = str(api["backend"]["url"]) if api is not None else STUB
-    if is_soap(api):
-        return None, _print_of({"sha256": api["wsdl"]["sha256"]})
-    methods = methods_of(api["routes"]) if api is not None else []
-    if api is not None and "openapi" in api:
-        source = {"sha256": api["openapi"]["sha256"], "title": title, "version": version}
-        printed = _print_of({**source, "methods": methods})
-        if context.document is None:
-            return None, printed
-        return context.document.definition(title, version, backend, methods), printed
-    definition: JsonTree = {
-        "openapi": "3.0.3",
-        "info": {"title": title, "version": version},
-        "servers": [{"url": backend}],
-        "paths": make_paths(methods, info.options.depth if api is not None else 0),
-    }
-    # The backend is an alias of its own: another one is no other definition.
-    return definition, _print_of({**definition, "servers": []})
-
-
-def _print_of(value: JsonTree) -> str:
-    return hashlib.sha256(canonical_bytes(value)).hexdigest()[:16]
 
 
 def _actions(parts: ApiParts, info: GatewayInfo, consumers: Consumers) -> list[Action]:

@@ -30,7 +30,6 @@ from stoa_gitops.adapters.webmethods.mapping.archive_definition import (
     kept_definition,
     server_urls,
 )
-from stoa_gitops.adapters.webmethods.mapping.routes import operations_print
 
 
 def derived_id(identifier: str, *parts: object) -> str:
@@ -136,7 +135,7 @@ def _has_definition(compiled: CompiledApi, held: HeldApi) -> bool:
         and wanted is not None
         and mark.words == wanted.words
         and held.definition is not None
-        and operations_print(held.definition.operations) == compiled.printed
+        and held.definition.printed == compiled.printed
         and held.definition.title == compiled.body["apiDefinition"]["info"]["title"]
     )
 

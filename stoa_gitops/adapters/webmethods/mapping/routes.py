@@ -11,6 +11,7 @@ import hashlib
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from stoa_gitops.adapters.webmethods.entities.names import alias_of_path, path_of_alias
@@ -29,12 +30,23 @@ RESERVED: Final = (
 # A URL alias takes no space and none of # % ? ' " < \ (vendor's manual, "Creating URL alias").
 _PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&()*+,;=:@/-]*")
 
+
 Operations = frozenset[tuple[str, str]]
 """(path, method) of each operation that is served."""
 
 
-def make_paths(methods: Sequence[str], depth: int) -> JsonTree:
-    """Return the `paths` of a definition that serves these methods (none: all) below it."""
+@lru_cache(maxsize=64)
+def make_paths(methods: tuple[str, ...], depth: int) -> tuple[JsonTree, Operations, str]:
+    """Return the `paths` that serve these methods (none: all) below an API, and their operations.
+
+    With the print of the operations. All APIs of a kind share the paths: nobody may change them.
+    """
+    paths = _make_paths(methods, depth)
+    operations = frozenset(_operations(paths))
+    return paths, operations, operations_print(operations)
+
+
+def _make_paths(methods: Sequence[str], depth: int) -> JsonTree:
     found: JsonTree = {}
     for number in range(depth + 1):
         names = [f"segment{index}" for index in range(1, number + 1)]

@@ -17,7 +17,6 @@ from stoa_gitops.adapters.webmethods.entities.actions import (
 )
 from stoa_gitops.adapters.webmethods.entities.held import HeldApi
 from stoa_gitops.adapters.webmethods.entities.marks import read_mark
-from stoa_gitops.adapters.webmethods.mapping.routes import operations_print
 from stoa_gitops.model.canonical import Json
 from stoa_gitops.model.keys import API
 
@@ -74,8 +73,10 @@ def _record_differences(held: HeldApi, compiled: CompiledApi) -> Iterator[tuple[
     if definition is None:
         return
     if compiled.operations is None:
-        if compiled.printed != operations_print(definition.operations):
+        if compiled.printed != definition.printed:
             yield "definition.paths", HIDDEN
+        return
+    if compiled.printed == definition.printed:
         return
     for path, method in sorted(compiled.operations - definition.operations):
         yield f"definition.{path}.{method}", MISSING

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.packed_list import PackedList
@@ -17,7 +17,7 @@ from stoa_gitops.adapters.webmethods.api.answers import parsed
 from stoa_gitops.adapters.webmethods.api.client import PAGE_SIZE, WebMethodsClient
 from stoa_gitops.adapters.webmethods.entities.held import HeldDefinition
 from stoa_gitops.adapters.webmethods.entities.parts import GatewayInfo, JsonTree, Options
-from stoa_gitops.adapters.webmethods.mapping.routes import operations_in
+from stoa_gitops.adapters.webmethods.mapping.routes import operations_in, operations_print
 from stoa_gitops.adapters.webmethods.node.expectations import Expectations
 from stoa_gitops.adapters.webmethods.node.gathering import gather, snapshot_of
 from stoa_gitops.adapters.webmethods.node.snapshot import Snapshot
@@ -28,6 +28,12 @@ UNKNOWN_VERSION: Final = "10.15 or 11"
 
 SINGLE_READS: Final = 10
 """APIs up to which definitions are read one by one; more of them by pages."""
+
+SINGLE_SHARE: Final = 4
+"""… and up to this part of all APIs: a page has definitions that nobody asks for."""
+
+READERS: Final = 4
+"""Definitions that are read at a time."""
 
 LAG_READS: Final = 5
 """Reads until what was written is taken to be as the gateway shows it."""
@@ -153,15 +159,11 @@ class Session:
             api_id
             for api_id, record in records.items()
             if self._is_deep
-            or api_id in self.written.apis
             or api_id not in self._definitions
             or self._definitions[api_id].sign != sign_of(record)
         ]
-        if len(stale) <= SINGLE_READS:
-            for api_id in stale:
-                found = await self._client.find_api(api_id)
-                if found is not None:
-                    self._keep(found)
+        if len(stale) <= max(SINGLE_READS, len(records) // SINGLE_SHARE):
+            await self._read_single(stale)
             return
         start = 0
         while True:
@@ -172,6 +174,25 @@ class Session:
                 return
             start += len(page)
 
+    async def _read_single(self, api_ids: Sequence[str]) -> None:
+        for start in range(0, len(api_ids), READERS):
+            part = api_ids[start : start + READERS]
+            for found in await asyncio.gather(*map(self._client.find_api, part)):
+                if found is not None:
+                    self._keep(found)
+
+    def forget_definition(self, api_id: str) -> None:
+        """Read the definition of an API with the next read: it was written."""
+        self._definitions.pop(api_id, None)
+
+    def keep_definition(self, api: Mapping[str, Any]) -> None:
+        """Take over the definition of an API that the answer to its import shows as it is stored.
+
+        One that the gateway changes afterwards gets another time stamp, and is read again.
+        """
+        if isinstance(api.get("apiDefinition"), Mapping) and "lastModified" in api:
+            self._keep(api)
+
     def _keep(self, api: Mapping[str, Any]) -> None:
         definition = api.get("apiDefinition")
         operations = operations_in(definition)
@@ -181,7 +202,10 @@ class Session:
         info = definition.get("info") if isinstance(definition, Mapping) else None
         title = info.get("title") if isinstance(info, Mapping) else None
         self._definitions[str(api.get("id") or "")] = HeldDefinition(
-            sign_of(api), title if isinstance(title, str) else "", operations
+            sign_of(api),
+            title if isinstance(title, str) else "",
+            operations,
+            operations_print(operations),
         )
 
 

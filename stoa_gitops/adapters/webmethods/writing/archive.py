@@ -205,6 +205,7 @@ class ArchiveRun:
         results = read_results(found)
         for unit in apis:
             compiled = unit.prepared.compiled
+            self._session.forget_definition(unit.prepared.api_id)
             if compiled is not None and _result_of(unit.assets, results) is None:
                 self._session.written.api(
                     unit.prepared.api_id, compiled.memory, is_active=compiled.active

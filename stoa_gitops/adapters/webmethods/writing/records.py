@@ -19,7 +19,6 @@ from stoa_gitops.adapters.webmethods.entities.marks import read_mark, without_ma
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
 from stoa_gitops.adapters.webmethods.mapping.apis import PROTOCOL, CompiledApi
 from stoa_gitops.adapters.webmethods.mapping.backends import ROUTE
-from stoa_gitops.adapters.webmethods.mapping.routes import operations_print
 from stoa_gitops.adapters.webmethods.mapping.soap import RECORD_TYPE
 from stoa_gitops.adapters.webmethods.node.gathering import enforced, held_actions, policy_id_of
 from stoa_gitops.adapters.webmethods.node.session import Session
@@ -56,6 +55,7 @@ class RecordWriter:
             raise await self._explained(error, name) from None
         api_id = created_id(found, "apiResponse", "api")
         record: JsonTree = {**found["apiResponse"]["api"], "apiName": name}
+        self._session.keep_definition(record)
         try:
             policy_id = policy_id_of(record)
             if not policy_id:
@@ -116,6 +116,7 @@ class RecordWriter:
                 f"the API {held.name} is {held.record.get('type')} on the gateway, and none becomes"
                 " SOAP or REST later: give it another name in the catalog"
             )
+        self._session.forget_definition(api_id)
         path, what = f"/apis/{api_id}", f"writing API {held.name}"
         try:
             try:
@@ -179,6 +180,6 @@ def _is_current(compiled: CompiledApi, held: HeldApi) -> bool:
         and record.get("apiVersion") == body["apiVersion"]
         and ("maturityState" not in body or record.get("maturityState") == body["maturityState"])
         and held.definition is not None
-        and operations_print(held.definition.operations) == compiled.printed
+        and held.definition.printed == compiled.printed
         and (compiled.upload or held.definition.title == body["apiDefinition"]["info"]["title"])
     )

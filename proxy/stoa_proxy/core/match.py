@@ -54,6 +54,12 @@ def allowed_methods(match: Match) -> list[str]:
     return sorted(methods - _FORBIDDEN_METHODS)
 
 
+def methods_of(api_id: str, match: Match) -> list[str]:
+    """Return the methods that the routes of one API accept among the matched ones, sorted."""
+    selected = ((method, select_route(match, method)) for method in allowed_methods(match))
+    return [method for method, route in selected if route is not None and route.api_id == api_id]
+
+
 def build_target(
     upstream: Upstream,
     path: RequestPath,

@@ -41,9 +41,15 @@ class InFlight(Generic[K]):
 
     def enter(self, key: K) -> bool:
         """Count one request more, and return True; return False where the key has all it may."""
+        if self.try_enter(key):
+            return True
+        self.refuse(key)
+        return False
+
+    def try_enter(self, key: K) -> bool:
+        """Do what `enter` does, but say nothing of a refusal: the caller asks again."""
         count = self._counts.get(key, 0)
         if count >= self.bound or (self._total >= self._crowded and count >= self._fair_part()):
-            self.refuse(key)
             return False
         self._counts[key] = count + 1
         self._total += 1

@@ -95,6 +95,16 @@ class Framing:
         return b"".join([*parts, data[last:end]])
 
     @property
+    def is_idle(self) -> bool:
+        """Whether the next byte begins a request."""
+        return self._is_between and not self._held
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the last head asks to leave HTTP, so that no other request follows."""
+        return self._is_last
+
+    @property
     def is_inside_head(self) -> bool:
         """Whether a head has begun and is not complete yet."""
         return self._is_between and bool(self._held)

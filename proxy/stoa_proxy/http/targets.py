@@ -13,10 +13,10 @@ from stoa_proxy.errors import RequestRefused
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")
 _ABSOLUTE = re.compile(r"https?://([^/?]+)", re.IGNORECASE)
 # A path in which every segment is what it looks like: no escapes, no leading dots.
-_PLAIN_PATH = r"(?:/[A-Za-z0-9_~$!&'()*+,=:@-][A-Za-z0-9._~$!&'()*+,=:@-]*)*/?"
-_PLAIN = re.compile(_PLAIN_PATH)
+PLAIN_PATH = r"(?:/[A-Za-z0-9_~$!&'()*+,=:@-][A-Za-z0-9._~$!&'()*+,=:@-]*)*/?"
+_PLAIN = re.compile(PLAIN_PATH)
 # What nearly all requests ask for: such a path and maybe a query.
-_USUAL = re.compile(rf"(?=/)({_PLAIN_PATH})(?:\?([\x21\x22\x24-\x7e]*))?")
+_USUAL = re.compile(rf"(?=/)({PLAIN_PATH})(?:\?([\x21\x22\x24-\x7e]*))?")
 # What an encoded NUL or line break does depends on who decodes it, so none passes.
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 # More bytes than a character needs (RFC 3629, 3): lenient decoders read `%c0%ae`, and the forms of

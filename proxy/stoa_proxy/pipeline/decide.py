@@ -19,6 +19,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from stoa_proxy.core import match as matching
 from stoa_proxy.core.backend import Backend, Upstream
 from stoa_proxy.core.counters import RateCounters
 from stoa_proxy.core.exchange import (
@@ -30,7 +31,8 @@ from stoa_proxy.core.exchange import (
     UpstreamDecision,
 )
 from stoa_proxy.core.limit_headers import limit_headers
-from stoa_proxy.core.match import allowed_methods, build_target, refuse_doubt, select_route
+from stoa_proxy.core.match import build_target, refuse_doubt, select_route
+from stoa_proxy.core.model import Route
 from stoa_proxy.core.policy import AsyncPolicy, RequestEnd
 from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond, problem
@@ -143,7 +145,7 @@ class Pipeline:
             response = self._preflight(head, match, table)
             if response is not None:
                 return response
-        context = self._make_context(head, path, host, match, table)
+        context = self.make_context(head, path, host, match, table)
         if isinstance(context, Respond):
             return context
         context.is_websocket = is_websocket
@@ -192,16 +194,17 @@ class Pipeline:
                 refusal = policy.preflight_filter(head)
                 if refusal is not None:
                     return refusal
-            return api.preflight_policy.preflight(head, _methods_of(route.api_id, match))
+            return api.preflight_policy.preflight(head, matching.methods_of(route.api_id, match))
         return None
 
-    def _make_context(
+    def make_context(
         self, head: RequestHead, path: RequestPath, host: str, match: Match, table: RoutingTable
     ) -> RequestContext | Respond:
+        """Return the context of a request to one of the matched routes, or why there is none."""
         route = select_route(match, head.method)
         if route is None:
             # RFC 9110, 15.5.6: 405 must say which methods are allowed.
-            allow = ("Allow", ", ".join(allowed_methods(match)))
+            allow = ("Allow", ", ".join(matching.allowed_methods(match)))
             return problem(
                 405, "Method not allowed for this API", headers=[allow], kind="method-not-allowed"
             )
@@ -323,18 +326,21 @@ class Pipeline:
 
     def log_request(self, context: RequestContext, status: int, seconds: float) -> None:
         """Count it, and write one line at DEBUG: no query, no headers, so no secret is in it."""
-        self.metrics.count_request(context.head.method, status, seconds)
         if context.api.loggers:
             self.end_request(context, status)
-        _log.debug(
-            "request method=%s route=%s tenant=%s status=%d seconds=%.4f fallback=%s",
-            context.head.method,
-            context.route.id,
-            context.route.tenant_id,
-            status,
-            seconds,
-            context.fallback_reason or "-",
-        )
+        reason = context.fallback_reason
+        self.count_request(context.head.method, context.route, status, seconds, reason)
+
+    def count_request(
+        self, method: str, route: Route, status: int, seconds: float, reason: str | None = None
+    ) -> None:
+        """Do what `log_request` does for an API without policies that log."""
+        self.metrics.count_request(method, status, seconds)
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug(
+                "request method=%s route=%s tenant=%s status=%d seconds=%.4f fallback=%s",
+                method, route.id, route.tenant_id, status, seconds, reason or "-",
+            )  # fmt: skip
 
     def observe(self, context: RequestContext, outcome: UpstreamFailed | int | None) -> None:
         """Tell policies how an attempt to call the backend ended; None: by the client."""
@@ -390,9 +396,3 @@ class Pipeline:
         if context.api.loggers:
             self.end_request(context, response.status)
         return finished
-
-
-def _methods_of(api_id: str, match: Match) -> list[str]:
-    """Return the methods that the routes of one API accept among the matched ones, sorted."""
-    selected = ((method, select_route(match, method)) for method in allowed_methods(match))
-    return [method for method, route in selected if route is not None and route.api_id == api_id]

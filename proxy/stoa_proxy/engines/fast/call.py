@@ -97,6 +97,13 @@ class UpstreamCall:
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(self._connect_and_send(attempt, pool))
 
+    def take_over(self, method: str, connection: UpstreamConnection, pool: Pool) -> None:
+        """Go on with a request that was sent on a connection already."""
+        self._reader = ResponseReader(method)
+        self._pool, self._connection = pool, connection
+        self._end = fast_end(connection)
+        self._end.receiver = self
+
     def end(self) -> None:
         """Keep the connection where the request and the response are whole, close it otherwise."""
         if self._is_ended:

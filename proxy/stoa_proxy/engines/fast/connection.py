@@ -4,125 +4,114 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.engines.complete.server import TOO_MANY, read_client
-from stoa_proxy.engines.complete.slow_clients import SlowClientGuard
 from stoa_proxy.engines.fast.chunks import ChunkDecoder, ChunksRefused
+from stoa_proxy.engines.fast.client_link import READ_BYTES, ClientLink
 from stoa_proxy.engines.fast.exchange import Exchange
+from stoa_proxy.engines.fast.quick_exchange import QuickExchange
 from stoa_proxy.engines.fast.request_head import ParsedHead, parse_head
 from stoa_proxy.engines.fast.response_head import encode_own
-from stoa_proxy.engines.fast.timer import LazyTimer
 from stoa_proxy.engines.fast.upload import Upload
 from stoa_proxy.errors import FramingRefused
+from stoa_proxy.http.forwarded import is_proxy
 from stoa_proxy.http.framing import Framing
 from stoa_proxy.http.heads import RequestHead
 
 if TYPE_CHECKING:
-    from stoa_proxy.engines.fast.engine import FastEngine
+    pass
 
 _log = logging.getLogger("stoa_proxy.engine")
-# What one client sends is worked off between two turns of others.
-_READ_BYTES = 32 * 1024
+_MALFORMED = "The request's body is malformed."
 # What may come of later requests while one is at work.
 _MAX_PENDING = 64 * 1024
 # How long the rest of a body that nobody reads is waited for.
 _LINGERING_SECONDS = 2.0
 
 
-class FastConnection(asyncio.Protocol):
-    """One client connection, as `foundation.connection_shares.Held` counts it.
+class FastConnection(ClientLink):
+    """One client connection.
 
     A request that is not usual goes to aiohttp's protocol, with the connection and all its bytes
-    from there on. `is_closing` is whether its next response is the last, `is_write_paused` whether
-    the client reads slowly, `is_held` whether the body of the current request has to wait, and
-    `was_held` whether it had to lately.
+    from there on. `is_held` is whether the body of the current request has to wait, and `was_held`
+    whether it had to lately.
     """
 
-    # Each connection is there for as long as its client wishes: no `__dict__` for 10,000 of them.
     __slots__ = (
-        "__weakref__", "_body", "_exchange", "_framing", "_guard", "_has_served", "_is_deaf",
-        "_is_lost", "_pending", "_working", "client_address", "engine", "is_closing", "is_ending",
-        "is_held", "is_spare", "is_write_paused", "timer", "transport", "was_held",
+        "_body", "_framing", "_has_served", "_is_deaf", "_pending", "_quick", "_working", "is_held",
+        "was_held",
     )  # fmt: skip
-
-    transport: asyncio.Transport
-
-    def __init__(self, engine: FastEngine) -> None:
-        self.engine = engine
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request."""
-        # uvloop's is one, too, but does not derive from it.
-        self.transport = transport = cast("asyncio.Transport", transport)
-        address = transport.get_extra_info("peername")
-        self.client_address: str = address[0] if address else "unknown"
-        if hasattr(transport, "max_size"):  # of asyncio's own loop, though undocumented
-            transport.max_size = _READ_BYTES
         self._framing = Framing()
-        self._exchange: Exchange | None = None
         self._body: ChunkDecoder | None = None
         self._pending = b""
         self._working: asyncio.Handle | None = None
-        self._is_deaf = self._is_lost = self._has_served = False
-        self.is_closing = self.is_write_paused = False
-        self.is_ending = self.is_spare = self.is_held = self.was_held = False
-        self._guard = SlowClientGuard(transport, self.engine.write_seconds)
-        self.timer = LazyTimer(self.engine.loop, self._expire)
-        self.wait(self.engine.head_seconds)
-        self.engine.connections.add(self)
-        self.engine.shares.admit(self)
+        self._is_deaf = self._has_served = self.is_held = self.was_held = False
+        super().connection_made(transport)
+        # What a proxy says of its clients differs from request to request.
+        proxies = self.engine.proxies
+        is_proxied = bool(proxies) and is_proxy(self.client_address, proxies)
+        self._quick = None if is_proxied else QuickExchange(self, self.engine.lane)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give everything back."""
-        self._is_lost = True
-        self._forget()
-        if self._exchange is not None:
-            exchange, self._exchange = self._exchange, None
-            exchange.abandon()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no request is in progress: none came yet, the last is answered, or it closes."""
-        return self._exchange is None or self.is_ending or self.transport.is_closing()
-
-    @property
-    def has_unsent(self) -> bool:
-        """Whether a response waits for the client to read it."""
-        return self.transport.get_write_buffer_size() > 0
-
-    def drop(self) -> None:
-        """Close at once, whatever is still to be sent."""
-        self.engine.shares.remove(self)
-        self.transport.abort()
-
-    def close_when_idle(self) -> None:
-        """Close after the request in progress, or now."""
-        self.is_closing = True
-        if self._exchange is None:
-            self.transport.close()
-
-    def wait(self, seconds: float) -> float:
-        """Wait for what comes next for so long; return the time of the event loop."""
-        now = self.engine.loop.time()
-        self.timer.set(now + seconds)
-        return now
+        if self._working is not None:
+            self._working.cancel()
+            self._working = None
+        super().connection_lost(exc)
 
     # What comes.
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
+        if (
+            self._exchange is None
+            and self._quick is not None
+            and not self._pending
+            and self._framing.is_idle
+            and not (self._is_deaf or self.is_closing or self.is_spare)
+            and self._begin_quick(self._quick, data)
+        ):
+            return
         if self._is_deaf:
             return
         if self._pending or self._working is not None:
             self._pending += data
             self._update_reading()
             return
-        if len(data) > _READ_BYTES:
+        if len(data) > READ_BYTES:
             # Of uvloop's 256 KiB each part keeps all others waiting while it is taken apart.
-            self._pending, data = data[_READ_BYTES:], data[:_READ_BYTES]
+            self._pending, data = data[READ_BYTES:], data[:READ_BYTES]
         self._work(data)
+
+    def _begin_quick(self, quick: QuickExchange, data: bytes) -> bool:
+        try:
+            return quick.begin(data)
+        except Exception as error:  # noqa: BLE001 - the boundary where it becomes a response
+            self.fail(error)
+            return True
+
+    def begin_quick(self, quick: QuickExchange, deadline: float) -> None:
+        """Let a usual request be at work until `deadline`."""
+        self._exchange = quick
+        self._has_served = True
+        self.timer.set(deadline)
+
+    def end_quick(self) -> None:
+        """Go on behind a response that is sent."""
+        self._exchange = None
+        self.timer.set(self.engine.loop.time() + self.engine.keepalive_seconds)
+        if self._pending:
+            self._work_soon()
+            self._update_reading()
+
+    def replace_exchange(self, exchange: Exchange) -> None:
+        """Let another one carry the request at work."""
+        self._exchange = exchange
 
     def _work(self, data: bytes) -> None:
         try:
@@ -142,7 +131,7 @@ class FastConnection(asyncio.Protocol):
     def _work_on(self) -> None:
         self._working = None
         if self._pending and self._can_take() and not self._is_lost:
-            data, self._pending = self._pending[:_READ_BYTES], self._pending[_READ_BYTES:]
+            data, self._pending = self._pending[:READ_BYTES], self._pending[READ_BYTES:]
             self._work(data)
 
     def _can_take(self) -> bool:
@@ -304,20 +293,6 @@ class FastConnection(asyncio.Protocol):
 
     # Flow control.
 
-    def pause_writing(self) -> None:
-        """Watch a client that reads more slowly than we write, and read no more for it."""
-        self.is_write_paused = True
-        self._guard.start()
-        if self._exchange is not None:
-            self._exchange.pause_response()
-
-    def resume_writing(self) -> None:
-        """Go on: the client has taken what was waiting."""
-        self.is_write_paused = False
-        self._guard.stop()
-        if self._exchange is not None:
-            self._exchange.resume_response()
-
     def _update_reading(self) -> None:
         if self._is_lost or self.transport.is_closing():
             return
@@ -379,15 +354,3 @@ class FastConnection(asyncio.Protocol):
         if self.is_closing:
             successor.close()
         successor.data_received(data + rest)
-
-    def _forget(self) -> None:
-        self.timer.stop()
-        self._guard.stop()
-        if self._working is not None:
-            self._working.cancel()
-            self._working = None
-        self.engine.forget(self)
-        self.engine.shares.remove(self)
-
-
-_MALFORMED = "The request's body is malformed."

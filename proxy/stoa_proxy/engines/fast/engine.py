@@ -9,7 +9,9 @@ from typing import Any
 from stoa_proxy.engines.base import PolicyPreparer
 from stoa_proxy.engines.complete.connection import Connection, ConnectionServer
 from stoa_proxy.engines.complete.server import AiohttpEngine
+from stoa_proxy.engines.fast.client_link import ClientLink
 from stoa_proxy.engines.fast.connection import FastConnection
+from stoa_proxy.engines.fast.quick import QuickLane
 from stoa_proxy.engines.fast.response_head import DateHeader
 from stoa_proxy.foundation.connection_shares import ConnectionShares, Held
 
@@ -27,10 +29,11 @@ class FastEngine(AiohttpEngine):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         config = self._config
-        self.connections: set[FastConnection] = set()
+        self.connections: set[ClientLink] = set()
         self.date = DateHeader()
         self.pipeline = self._pipeline
         self.store = self._store
+        self.lane = QuickLane(self)
         self.client = self._client
         self.request_shares = self._request_shares
         self.proxies = self._proxies
@@ -53,7 +56,7 @@ class FastEngine(AiohttpEngine):
         successor.predecessor = predecessor
         return successor
 
-    def forget(self, connection: FastConnection) -> None:
+    def forget(self, connection: ClientLink) -> None:
         """Count a connection no more, which is closed or handed over."""
         self.connections.discard(connection)
         if not self.connections:

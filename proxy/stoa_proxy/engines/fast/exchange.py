@@ -8,13 +8,12 @@ import time
 from typing import TYPE_CHECKING
 
 from stoa_proxy.core.attempts import PASS_ON, Attempt, Attempts, Step
-from stoa_proxy.core.exchange import Echo, Prepare, RequestContext, UpstreamDecision
-from stoa_proxy.core.policy import Recorder
+from stoa_proxy.core.exchange import Echo, Forward, Prepare, RequestContext, UpstreamDecision
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.engines.complete.request_body import TIMED_OUT
 from stoa_proxy.engines.fast.call import UpstreamCall
 from stoa_proxy.engines.fast.pace import Pace
-from stoa_proxy.engines.fast.response_head import WITHOUT_BODY, encode_head
+from stoa_proxy.engines.fast.relay import Relay
 from stoa_proxy.engines.fast.response_reader import ResponseHead
 from stoa_proxy.engines.fast.upload import Upload
 from stoa_proxy.errors import UpstreamFailed
@@ -22,9 +21,13 @@ from stoa_proxy.http.heads import RequestHead
 from stoa_proxy.pipeline.echo import BODY_LIMIT, make_echo
 
 if TYPE_CHECKING:
+    from stoa_proxy.engines.complete.upstream.connection import UpstreamConnection
+    from stoa_proxy.engines.complete.upstream.pool import Pool
     from stoa_proxy.engines.fast.connection import FastConnection
 
 _log = logging.getLogger("stoa_proxy.engine")
+InFlightKey = tuple[str, str, int]
+"""Tenant, host and port: what calls of upstreams are counted by."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -37,31 +40,37 @@ class Exchange:
 
     __slots__ = (
         "_attempts", "_call", "_context", "_echo", "_engine", "_expects_continue", "_head",
-        "_in_flight", "_is_body_paused", "_is_chunked", "_is_last", "_is_relaying", "_is_sent",
-        "_link", "_pace", "_recorder", "_started", "_started_call", "_status", "_task", "_timeout",
-        "upload",
+        "_in_flight", "_is_body_paused", "_link", "_pace", "_relay", "_started", "_started_call",
+        "_task", "_timeout", "upload",
     )  # fmt: skip
 
-    def __init__(self, link: FastConnection, head: RequestHead, *, expects_continue: bool) -> None:
+    def __init__(
+        self,
+        link: FastConnection,
+        head: RequestHead,
+        *,
+        expects_continue: bool = False,
+        started: float | None = None,
+    ) -> None:
         self._link = link
         self._engine = link.engine
         self._head = head
         self._expects_continue = expects_continue
-        self._started = time.perf_counter()
+        self._started = time.perf_counter() if started is None else started
         self.upload = Upload() if head.has_body else None
         self._call: UpstreamCall | None = None
         self._context: RequestContext | None = None
-        self._in_flight: tuple[str, str, int] | None = None
+        self._in_flight: InFlightKey | None = None
         self._task: asyncio.Task[None] | None = None
         self._pace: Pace | None = None
         self._echo: Echo | None = None
-        self._recorder: Recorder | None = None
-        self._is_relaying = self._is_chunked = self._is_body_paused = self._is_last = False
+        self._relay: Relay | None = None
+        self._is_body_paused = False
 
     @property
     def has_begun(self) -> bool:
         """Whether a response has begun."""
-        return self._is_relaying
+        return self._relay is not None
 
     @property
     def wants_body(self) -> bool:
@@ -76,7 +85,11 @@ class Exchange:
         if isinstance(decision, Respond):
             self._refuse(decision)
             return
-        context = decision.context
+        self.go_on(decision)
+
+    def go_on(self, decision: Prepare | Forward | Echo) -> None:
+        """Carry out a decision for a request that no policy refuses."""
+        engine, context = self._engine, decision.context
         refusal = engine.request_shares.enter(context, self._link.client_address)
         if refusal is not None:
             self._refuse(engine.pipeline.finish(context, refusal), is_last=True)
@@ -87,6 +100,22 @@ class Exchange:
             self._task = loop.create_task(self._prepare(decision))
         else:
             self._perform(decision)
+
+    def refuse(self, context: RequestContext, refusal: Respond) -> None:
+        """Send the refusal of a policy."""
+        self._refuse(self._engine.pipeline.finish(context, refusal))
+
+    def take_over(
+        self, forward: Forward, key: InFlightKey, connection: UpstreamConnection, pool: Pool
+    ) -> UpstreamCall:
+        """Go on with a request that was counted and sent already; return its call."""
+        self._context, self._in_flight = forward.context, key
+        self._timeout, self._started_call = forward.timeout, self._started
+        self._attempts = Attempts(self._engine.pipeline, None, self._engine.jitter)
+        self._attempts.start(forward)
+        self._call = call = UpstreamCall(self, self._engine.client, None)
+        call.take_over(self._head.method, connection, pool)
+        return call
 
     def body_came(self) -> None:
         """Look at what came of the body: it may be too large, whole, or enough for an echo."""
@@ -104,7 +133,7 @@ class Exchange:
         self._stop_pace()
         if self._context is None or self._task is not None:
             return  # `_perform` looks at it
-        if self._is_relaying:
+        if self._relay is not None:
             self.break_off()
         elif self._echo is not None:
             assert self.upload is not None
@@ -124,7 +153,7 @@ class Exchange:
 
     def time_out(self) -> None:
         """End what takes too long: the wait for a head, for more of a body, or for an echo's."""
-        if self._is_relaying:
+        if self._relay is not None:
             self.break_off()
         elif self._echo is not None:
             assert self._context is not None
@@ -143,13 +172,13 @@ class Exchange:
 
     def pause_response(self) -> None:
         """Read nothing more of the response: the client reads slowly."""
-        if self._call is not None and self._is_relaying:
+        if self._call is not None and self._relay is not None:
             self._call.pause()
             self._link.timer.clear()
 
     def resume_response(self) -> None:
         """Read on."""
-        if self._call is not None and self._is_relaying:
+        if self._call is not None and self._relay is not None:
             self._call.resume()
             self._link.wait(self._timeout)
 
@@ -232,25 +261,33 @@ class Exchange:
             if response is not None:
                 self._answer(response)
                 return
-            self._recorder = context.recorder
         headers = pipeline.response_filter(context, head.headers)
-        self._is_relaying = True
+        upload, link, is_whole = self.upload, self._link, call.is_whole
+        # Told the end before it sent the body, a client may send it or its next request
+        # (RFC 9110, 10.1.1).
+        expects = upload is not None and not upload.is_whole and "expect" in self._head.keys
+        is_last = expects or link.is_closing
+        self._relay = relay = Relay(link.transport, context.recorder, is_last=is_last)
+        date = self._engine.date
+        relay.begin(self._head.method, head, headers, content, date, is_whole=is_whole)
+        if is_whole:
+            self._complete(relay)
+            return
         self._timeout = context.route.timeout
-        self._relay_head(head, headers, content, is_whole=call.is_whole)
+        link.wait(self._timeout)
+        if link.is_write_paused:
+            self.pause_response()
 
     def on_content(self, content: bytes) -> None:
         """Pass more of the body on."""
-        call, link = self._call, self._link
+        call, relay = self._call, self._relay
         assert call is not None
-        self._record(content, is_whole=call.is_whole)
-        if content and self._is_sent:
-            link.transport.write(_chunk(content) if self._is_chunked else content)
+        assert relay is not None
+        relay.add(content, is_whole=call.is_whole)
         if call.is_whole:
-            if self._is_chunked:
-                link.transport.write(b"0\r\n\r\n")
-            self._complete()
-        elif not link.is_write_paused:
-            link.wait(self._timeout)
+            self._complete(relay)
+        elif not self._link.is_write_paused:
+            self._link.wait(self._timeout)
 
     def on_failure(self, failure: UpstreamFailed) -> None:
         """Try again, go to the fallback, or answer that there is no response."""
@@ -291,60 +328,14 @@ class Exchange:
         if context is not None:
             self._engine.pipeline.end_request(context)
 
-    def _relay_head(
-        self, head: ResponseHead, headers: list[tuple[str, str]], content: bytes, *, is_whole: bool
-    ) -> None:
-        """Send the head, and the body with it where it is whole: one system call less."""
-        framing, method = "", self._head.method
-        names = [name.lower() for name, _ in headers]
-        has_length = "content-length" in names
-        self._is_sent = method != "HEAD" and head.status not in WITHOUT_BODY
-        if head.status in WITHOUT_BODY:
-            headers = [pair for pair in headers if pair[0].lower() != "content-length"]
-        elif self._is_sent and not has_length:
-            self._is_chunked = not is_whole
-            framing = (
-                "Transfer-Encoding: chunked\r\n"
-                if self._is_chunked
-                else f"Content-Length: {len(content)}\r\n"
-            )
-        upload = self.upload
-        # Told the end before it sent the body, a client may send it or its next request
-        # (RFC 9110, 10.1.1).
-        expects = upload is not None and not upload.is_whole and "expect" in self._head.keys
-        self._is_last = expects or self._link.is_closing
-        if self._is_last:
-            framing += "Connection: close\r\n"
-        sent = encode_head(head.status, head.reason, headers, self._engine.date, framing)
-        if self._is_sent and content:
-            sent += _chunk(content) if self._is_chunked else content
-        self._link.transport.write(sent)
-        self._record(content, is_whole=is_whole)
-        if is_whole:
-            self._complete(head.status)
-        else:
-            self._status = head.status
-            self._link.wait(self._timeout)
-            if self._link.is_write_paused:
-                self.pause_response()
-
-    def _record(self, content: bytes, *, is_whole: bool) -> None:
-        """Give a part of the body to a policy that keeps it."""
-        recorder = self._recorder
-        if recorder is not None:
-            if content:
-                recorder.write(content)
-            if is_whole:
-                recorder.close()
-
-    def _complete(self, status: int | None = None) -> None:
+    def _complete(self, relay: Relay) -> None:
         """End a request whose response is sent."""
         context = self._context
         assert context is not None
         self._give_back()
         seconds = time.perf_counter() - self._started
-        self._engine.pipeline.log_request(context, status or self._status, seconds)
-        self._link.end_exchange(is_last=self._is_last)
+        self._engine.pipeline.log_request(context, relay.status, seconds)
+        self._link.end_exchange(is_last=relay.is_last)
 
     def _answer_echo(self, echo: Echo) -> None:
         upload = self.upload
@@ -393,7 +384,3 @@ class Exchange:
         if self._pace is not None:
             self._pace.stop()
             self._pace = None
-
-
-def _chunk(content: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(content), content)

@@ -91,7 +91,7 @@ class ResponseReader:
                     raise UpstreamFailed("bad-answer", TOO_LARGE)
                 self._buffer = data
                 return None
-            head = _parse(data[:end])
+            head = parse_response_head(data[:end])
             data = data[end:]
             if head.status >= 200:
                 break
@@ -177,7 +177,8 @@ class ResponseReader:
         return content
 
 
-def _parse(head: bytes) -> ResponseHead:
+def parse_response_head(head: bytes) -> ResponseHead:
+    """Return a head with its empty line, checked strictly. Raises UpstreamFailed."""
     match = _HEAD.fullmatch(head)
     if match is None:
         raise UpstreamFailed("bad-answer", MALFORMED)

@@ -8,7 +8,7 @@ from stoa_proxy.core.body_limit import refuse_large_body
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.engines.complete.request_body import REPLAY_LIMIT
 
-_LAST_CHUNK = b"0\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Sink(Protocol):
@@ -70,13 +70,13 @@ class Upload:
             self._kept.append(content)
         self._forget_large()
         if self._sink is not None:
-            self._sink.write(_chunk(content) if self._is_chunked else content)
+            self._sink.write(encode_chunk(content) if self._is_chunked else content)
 
     def end(self) -> None:
         """Note that the body is whole."""
         self.is_whole = True
         if self._sink is not None and self._is_chunked:
-            self._sink.write(_LAST_CHUNK)
+            self._sink.write(LAST_CHUNK)
 
     def check(self, maximum: int | None) -> None:
         """Bound the body by `maximum` bytes, also what came of it already."""
@@ -88,9 +88,9 @@ class Upload:
         """Send `head`, what came and what comes to `sink`. Only while it is repeatable."""
         assert self._kept is not None, "what was not kept cannot be sent"
         self._sink, self._is_chunked, self._was_sent = sink, is_chunked, True
-        parts = [head, *(map(_chunk, self._kept) if is_chunked else self._kept)]
+        parts = [head, *(map(encode_chunk, self._kept) if is_chunked else self._kept)]
         if self.is_whole and is_chunked:
-            parts.append(_LAST_CHUNK)
+            parts.append(LAST_CHUNK)
         sink.write(b"".join(parts))
         self._forget_large()
 
@@ -110,5 +110,6 @@ class Upload:
             self._kept = None
 
 
-def _chunk(content: bytes) -> bytes:
+def encode_chunk(content: bytes) -> bytes:
+    """Return a chunk of a body, which must not be empty (RFC 9112, 7.1)."""
     return b"%x\r\n%b\r\n" % (len(content), content)

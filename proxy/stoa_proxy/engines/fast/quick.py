@@ -1,0 +1,256 @@
+"""The shortest way for the usual request: no body, one kept connection, a short response.
+
+What does not change between two requests is worked out once, by the very functions that serve all
+other requests: the headers of a client (equal blocks of bytes), a route with its API, the headers
+that an upstream gets, and the headers of its responses. As soon as anything is not usual, an
+`Exchange` takes the request over as it is then.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stoa_proxy.core.backend import Backend
+from stoa_proxy.core.exchange import RequestContext
+from stoa_proxy.core.limit_headers import limit_headers
+from stoa_proxy.core.match import select_route
+from stoa_proxy.core.model import Route
+from stoa_proxy.core.table import Match, RoutingTable
+from stoa_proxy.engines.complete.upstream.http1 import encode_head as encode_request
+from stoa_proxy.engines.fast.request_head import parse_fields
+from stoa_proxy.engines.fast.response_head import WITHOUT_BODY, encode_head
+from stoa_proxy.engines.fast.response_reader import parse_response_head
+from stoa_proxy.errors import FramingRefused, RequestRefused, UpstreamFailed
+from stoa_proxy.http.framing import Framing
+from stoa_proxy.http.heads import (
+    Headers,
+    RequestHead,
+    filter_response_headers,
+    read_host,
+    sanitize,
+)
+from stoa_proxy.http.targets import PLAIN_PATH, RequestPath
+
+if TYPE_CHECKING:
+    from stoa_proxy.engines.fast.engine import FastEngine
+
+# A path that all readers see alike (`http.targets`), and not one of the gateway's own.
+_LINE = re.compile(
+    rb"(GET|DELETE) (?!/(?:admin|health|ready|metrics))(?=/)(%b)(?:\?([\x21\x22\x24-\x7e]*+))?"
+    rb" HTTP/1\.1\r\n" % PLAIN_PATH.encode()
+)
+# Of blocks of headers, and of heads of responses: all are forgotten when there are so many. One
+# takes 2 KiB or less, for longer ones are not remembered.
+_MOST_KNOWN: Final = 512
+_LONGEST_KNOWN: Final = 1024
+_LIMIT_NAMES = frozenset(
+    {"ratelimit", "ratelimit-policy", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"}
+)
+
+
+class Block:
+    """The headers of a client, cleaned as `pipeline` cleans them."""
+
+    __slots__ = ("headers", "host", "keys")
+
+    def __init__(self, headers: Headers, keys: tuple[str, ...], host: str) -> None:
+        self.headers = headers
+        self.keys = keys
+        self.host = host
+
+
+class RoutePlan:
+    """A route that can be served the shortest way, and its API.
+
+    `base` is the path of the backend, `base_alone` the same where nothing follows, `skipped` how
+    many characters of a request's path the route replaces, `upstream_key` what calls are counted
+    by.
+    """
+
+    __slots__ = (
+        "base", "base_alone", "filters", "has_loggers", "needs_context", "origin", "route",
+        "skipped", "tenant", "timeout", "upstream_key",
+    )  # fmt: skip
+
+    def __init__(self, route: Route, backend: Backend, table: RoutingTable) -> None:
+        api = table.api(route.api_id)
+        self.route = route
+        self.tenant = route.tenant_id
+        self.filters = api.request_filters
+        self.has_loggers = bool(api.loggers)
+        self.needs_context = bool(api.request_filters) or self.has_loggers
+        self.timeout = route.timeout
+        self.origin = backend.origin
+        self.upstream_key = (route.tenant_id, backend.host, backend.port)
+        self.base = backend.base_path.rstrip("/").encode()
+        self.base_alone = backend.base_path.encode() or b"/"
+        self.skipped = sum(len(one) + 1 for one in route.prefix) if route.strip_path else 0
+
+
+class KnownResponse(NamedTuple):
+    """What is made of the head of an upstream's response.
+
+    `sent` is the head for the client without its empty line, `has_limits` whether it says
+    something of limits, `size` the length of head and body together.
+    """
+
+    sent: bytes
+    status: int
+    size: int
+    start: int
+    has_limits: bool
+
+
+class QuickLane:
+    """What all connections of an engine know of the usual requests."""
+
+    def __init__(self, engine: FastEngine) -> None:
+        self._engine = engine
+        self._pipeline = engine.pipeline
+        self._table: RoutingTable | None = None
+        self._blocks: dict[bytes, Block | None] = {}
+        self._plans: dict[int, tuple[Route, RoutePlan | None]] = {}
+        self._responses: dict[bytes, KnownResponse | None] = {}
+
+    def read_line(self, data: bytes) -> re.Match[bytes] | None:
+        """Return the request line that bytes begin with, None for one that is not usual."""
+        return _LINE.match(data)
+
+    def find_block(self, block: bytes, data: bytes) -> Block | None:
+        """Return what is known of the bytes behind a request line; None where they are unusual.
+
+        `data` is the whole head. Only bytes that are one whole head, checked in full, are known.
+        """
+        try:
+            return self._blocks[block]
+        except KeyError:
+            pass
+        found = self._read_block(block, data)
+        if len(block) <= _LONGEST_KNOWN:
+            if len(self._blocks) >= _MOST_KNOWN:
+                self._blocks.clear()
+            self._blocks[block] = found
+        return found
+
+    def find_plan(self, host: str, path: str, method: str) -> tuple[Match, RoutePlan] | None:
+        """Return the route of a path, with its plan; None where it is not to be served here."""
+        table = self._engine.store.table
+        if table is not self._table:
+            self._table = table
+            self._plans.clear()
+        match = table.find(host, tuple(path[1:].split("/")))
+        if match is None:
+            return None
+        routes = match.routes
+        route = routes[0]
+        if len(routes) > 1 or (route.methods and method not in route.methods):
+            found = select_route(match, method)
+            if found is None:
+                return None
+            route = found
+        known = self._plans.get(id(route))
+        if known is None:
+            # With the route, so that no other one gets its id.
+            known = self._plans[id(route)] = (route, _plan(route, table))
+        plan = known[1]
+        return None if plan is None else (match, plan)
+
+    def find_response(self, head: bytes) -> KnownResponse | None:
+        """Return what is made of the head of a response, None where it is not usual."""
+        try:
+            return self._responses[head]
+        except KeyError:
+            pass
+        found = self._read_response(head)
+        if len(head) <= _LONGEST_KNOWN:
+            if len(self._responses) >= _MOST_KNOWN:
+                self._responses.clear()
+            self._responses[head] = found
+        return found
+
+    def make_context(
+        self, method: str, target: str, path: RequestPath, block: Block, match: Match, client: str
+    ) -> RequestContext:
+        """Return the context of a request as the pipeline makes it."""
+        head = RequestHead(method, target, block.headers, block.keys, client)
+        table = self._table
+        assert table is not None
+        context = self._pipeline.make_context(head, path, block.host, match, table)
+        assert isinstance(context, RequestContext), "only routes that admit it have a plan"
+        return context
+
+    def _read_block(self, block: bytes, data: bytes) -> Block | None:
+        framing = Framing()
+        try:
+            head, rest = framing.read_head(data)
+        except FramingRefused:
+            return None
+        if not head or rest or framing.is_inside_body or framing.is_last:
+            return None
+        fields = parse_fields(block)
+        if fields is None or fields.expects or fields.is_last or "via" in fields.keys:
+            return None
+        cleaned = sanitize(RequestHead("GET", "/", fields.headers, fields.keys, ""))
+        try:
+            host = read_host(cleaned, None)
+        except RequestRefused:
+            return None
+        return Block(cleaned.headers, cleaned.keys, host)
+
+    def _read_response(self, raw: bytes) -> KnownResponse | None:
+        try:
+            head = parse_response_head(raw)
+        except UpstreamFailed:
+            return None
+        if head.status < 200 or head.status in WITHOUT_BODY or head.length is None or head.is_last:
+            return None
+        headers = filter_response_headers(head.headers)
+        if not any(name.lower() == "date" for name, _ in headers):
+            return None  # it gets the date of its second
+        sent = encode_head(head.status, head.reason, headers, self._engine.date, "")
+        has_limits = any(name.lower() in _LIMIT_NAMES for name, _ in headers)
+        size = len(raw) + head.length
+        return KnownResponse(sent[:-2], head.status, size, len(raw), has_limits)
+
+
+def limit_lines(context: RequestContext) -> bytes:
+    """Return the lines that tell a client of its limit."""
+    result = context.limit_result
+    if result is None:
+        return b""
+    return "".join([f"{name}: {value}\r\n" for name, value in limit_headers(result)]).encode()
+
+
+def encode_tail(engine: FastEngine, context: RequestContext, plan: RoutePlan) -> bytes:
+    """Return the head that the upstream gets, without its request line."""
+    backend = plan.route.backend
+    assert isinstance(backend, Backend)
+    forward = engine.pipeline.upstream_request_filter(context, backend)
+    head, _ = encode_request(context.head.method, forward.target, forward.headers, has_body=False)
+    return head.partition(b"\r\n")[2]
+
+
+def _plan(route: Route, table: RoutingTable) -> RoutePlan | None:
+    """Return the plan of a route; None where something has to be asked with every request."""
+    api, backend = table.api(route.api_id), route.backend
+    is_usual = (
+        route.activated
+        and isinstance(backend, Backend)
+        and not backend.base_query
+        and route.fallback is None
+        and route.backend_auth is None
+        and not route.retries
+        and api.retry is None
+        and not api.needs_services
+        and not api.upstream_request_filters
+        and not api.response_filters
+        and not api.upstream_peers
+        and not api.upstream_observers
+        and not api.upstream_response_filters
+        and not api.failure_filters
+    )
+    if not is_usual:
+        return None
+    assert isinstance(backend, Backend)
+    return RoutePlan(route, backend, table)

@@ -1,0 +1,228 @@
+"""A usual request on its shortest way (`quick`), or as an `Exchange` takes it over."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from stoa_proxy.core.exchange import Forward, RequestContext
+from stoa_proxy.core.table import Match
+from stoa_proxy.engines.complete.upstream.connection import UpstreamConnection
+from stoa_proxy.engines.complete.upstream.pool import Pool
+from stoa_proxy.engines.fast.call import UpstreamCall
+from stoa_proxy.engines.fast.exchange import Exchange
+from stoa_proxy.engines.fast.quick import Block, QuickLane, RoutePlan, encode_tail, limit_lines
+from stoa_proxy.engines.fast.upload import Upload
+from stoa_proxy.engines.fast.upstream import FastUpstream, fast_end
+from stoa_proxy.http.targets import RequestPath
+
+if TYPE_CHECKING:
+    from stoa_proxy.engines.fast.connection import FastConnection
+
+
+class QuickExchange:
+    """The request at work on a connection, again and again the same object.
+
+    To the connection it is what an `Exchange` is; whatever is not usual makes one of it.
+    """
+
+    __slots__ = (
+        "_block", "_connection", "_consumer", "_context", "_end", "_engine", "_lane", "_link",
+        "_match", "_method", "_path", "_plan", "_pool", "_query", "_started", "_tail",
+        "_tail_block", "_tail_plan", "has_begun", "upload", "wants_body",
+    )  # fmt: skip
+
+    _block: Block
+    _connection: UpstreamConnection
+    _end: FastUpstream
+    _match: Match
+    _plan: RoutePlan
+    _pool: Pool
+
+    def __init__(self, link: FastConnection, lane: QuickLane) -> None:
+        self._link = link
+        self._lane = lane
+        self._engine = link.engine
+        self._context: RequestContext | None = None
+        self._tail = b""
+        self._tail_block: Block | None = None
+        self._tail_plan: RoutePlan | None = None
+        self._consumer: object = None
+        self.upload: Upload | None = None
+        self.has_begun = False
+        self.wants_body = True
+
+    def begin(self, data: bytes) -> bool:
+        """Serve the request that `data` is; return False, with nothing done, if it is not usual."""
+        started = perf_counter()
+        lane, engine, link = self._lane, self._engine, self._link
+        line = lane.read_line(data)
+        if line is None:
+            return False
+        block = lane.find_block(data[line.end() :], data)
+        if block is None:
+            return False
+        raw_method, raw_path, query = line.groups()
+        method, path = raw_method.decode(), raw_path.decode()
+        found = lane.find_plan(block.host, path, method)
+        if found is None:
+            return False
+        # From here on the request is this one's.
+        self._block, (self._match, self._plan), self._started = block, found, started
+        self._method, self._path, self._query = method, path, query
+        plan = self._plan
+        engine.shares.touch(link)
+        now = engine.loop.time()
+        link.begin_quick(self, now + plan.timeout)
+        context = None
+        if plan.needs_context:
+            context = self._context = self._make_context()
+            for policy in plan.filters:
+                refusal = policy.request_filter(context)
+                if refusal is not None:
+                    self._make_exchange(context).refuse(context, refusal)
+                    return True
+            if context.hidden_query:
+                self._go_on()
+                return True
+        if not self._send(context, raw_method, raw_path, now):
+            self._go_on()
+        return True
+
+    def _send(self, context: RequestContext | None, method: bytes, path: bytes, now: float) -> bool:
+        """Count the request and send it on a kept connection; return False, with nothing done."""
+        engine, plan = self._engine, self._plan
+        pool = engine.client.pool
+        tenants, in_flight = engine.request_shares.tenants, engine.client.in_flight
+        connection = None if pool is None else pool.take(plan.origin, now)
+        if pool is None or connection is None:
+            return False
+        if not tenants.try_enter(plan.tenant):
+            pool.keep(connection)
+            return False
+        if not in_flight.try_enter(plan.upstream_key):
+            tenants.leave(plan.tenant)
+            pool.keep(connection)
+            return False
+        consumer = None if context is None else context.consumer
+        if (
+            self._tail_plan is not plan
+            or self._tail_block is not self._block
+            or self._consumer is not consumer
+        ):
+            self._tail = encode_tail(engine, context or self._make_context(), plan)
+            self._tail_block, self._tail_plan, self._consumer = self._block, plan, consumer
+        pool.join()
+        self._pool, self._connection = pool, connection
+        self._end = end = fast_end(connection)
+        end.receiver = self
+        rest = path[plan.skipped :]
+        target = plan.base + rest if rest else plan.base_alone
+        if self._query:
+            target = b"%b?%b" % (target, self._query)
+        end.write(b"%b %b HTTP/1.1\r\n%b" % (method, target, self._tail))
+        return True
+
+    # What the upstream's connection calls (`upstream.Receiver`).
+
+    def receive(self, data: bytes) -> None:
+        """Pass a usual response on; anything else is read by an `Exchange`."""
+        start = data.find(b"\r\n\r\n") + 4
+        known = self._lane.find_response(data[:start]) if start > 3 else None
+        link, context = self._link, self._context
+        if (
+            known is None
+            or known.size != len(data)
+            or link.is_closing
+            or link.is_write_paused
+            or (known.has_limits and context is not None and context.limit_result is not None)
+        ):
+            self._promote()[1].receive(data)
+            return
+        engine, plan = self._engine, self._plan
+        lines = b"" if context is None else limit_lines(context)
+        link.transport.write(b"%b%b\r\n%b" % (known.sent, lines, data[start:]))
+        self._end.receiver = None
+        self._pool.keep(self._connection)
+        self._pool.leave_now()
+        engine.client.in_flight.leave(plan.upstream_key)
+        engine.request_shares.tenants.leave(plan.tenant)
+        seconds = perf_counter() - self._started
+        pipeline = engine.pipeline
+        pipeline.metrics.upstream_seconds.observe(seconds)
+        if context is not None:
+            self._context = None
+            pipeline.log_request(context, known.status, seconds)
+        else:
+            pipeline.count_request(self._method, plan.route, known.status, seconds)
+        link.end_quick()
+
+    def lose(self) -> None:
+        """Learn that the connection to the upstream has ended."""
+        self._promote()[1].lose()
+
+    def fail(self, error: Exception) -> None:
+        """Learn of an error of ours."""
+        self._promote()[1].fail(error)
+
+    def pause_body(self) -> None:
+        """Do nothing: there is no body."""
+
+    def resume_body(self) -> None:
+        """Do nothing: there is no body."""
+
+    # What the client's connection calls, as of an `Exchange`.
+
+    def body_came(self) -> None:
+        """Do nothing: there is no body."""
+
+    def refuse_body(self) -> None:
+        """Do nothing: there is no body."""
+
+    def time_out(self) -> None:
+        """End what takes too long."""
+        self._promote()[0].time_out()
+
+    def abandon(self) -> None:
+        """Give everything back: the client has left."""
+        self._promote()[0].abandon()
+
+    def pause_response(self) -> None:
+        """Do nothing: no response has begun."""
+
+    def resume_response(self) -> None:
+        """Do nothing: no response has begun."""
+
+    def _make_context(self) -> RequestContext:
+        path, query = self._path, self._query
+        text = None if query is None else query.decode()
+        target = path if text is None else f"{path}?{text}"
+        parsed = RequestPath(path, tuple(path[1:].split("/")), text, is_plain=True)
+        return self._lane.make_context(
+            self._method, target, parsed, self._block, self._match, self._link.client_address
+        )
+
+    def _make_exchange(self, context: RequestContext) -> Exchange:
+        exchange = Exchange(self._link, context.head, started=self._started)
+        self._context = None
+        self._link.replace_exchange(exchange)
+        return exchange
+
+    def _go_on(self) -> None:
+        """Let an `Exchange` go on behind the policies."""
+        context = self._context or self._make_context()
+        self._make_exchange(context).go_on(self._forward(context))
+
+    def _promote(self) -> tuple[Exchange, UpstreamCall]:
+        """Make an `Exchange` of the request, whose call goes on."""
+        context = self._context or self._make_context()
+        exchange = self._make_exchange(context)
+        key = self._plan.upstream_key
+        call = exchange.take_over(self._forward(context), key, self._connection, self._pool)
+        return exchange, call
+
+    def _forward(self, context: RequestContext) -> Forward:
+        backend = self._plan.route.backend
+        forward = self._engine.pipeline.upstream_request_filter(context, backend)
+        assert isinstance(forward, Forward), "of other backends there are no plans"
+        return forward

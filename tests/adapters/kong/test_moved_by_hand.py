@@ -123,6 +123,28 @@ async def test_what_was_moved_to_another_service_comes_back(entity_type: str, wh
         assert (await testbed.plan(_specs())).is_empty
 
 
+@pytest.mark.parametrize("database", MODES)
+async def test_a_route_that_was_renamed_keeps_no_other_api_from_its_name(
+    database: Database,
+) -> None:
+    async with kong("3.9.1", database) as testbed:
+        await testbed.converge(_specs())
+        held = testbed.double.entities
+        (route,) = (one for one in held["routes"].values() if one["name"] == "acme.crm.0")
+        route["name"] = "acme.orders.0"
+        if database == "off":
+            document = {kind: list(trees.values()) for kind, trees in held.items()}
+            testbed.double.load({"_format_version": "3.0", "_transform": False, **document})
+        await testbed.start_anew()
+        specs = {**_specs(), **apis("orders")}
+        plan = await testbed.plan(specs)
+        assert {c.key.name for c in plan.changes} == {"crm", "orders"}
+        for _ in range(2):  # with a database the new one may come before the name is given up
+            await testbed.converge(specs)
+        assert (await testbed.plan(specs)).is_empty
+        assert {"acme.crm.0", "acme.orders.0"} <= testbed.ours("routes").keys()
+
+
 async def test_an_upstream_that_was_renamed_is_the_backend_again() -> None:
     async with kong(database="postgres") as testbed:
         await testbed.converge(_specs())

@@ -22,6 +22,9 @@ INCOMPLETE_TAG: Final = "stoa-incomplete"
 """On the service of an API of which only policies are written so far."""
 
 # Names of the catalog are DNS labels (RFC 1123 §2.1).
+MARK: Final = "stoa-managed-by:"
+"""The beginning of the tag that names the catalog of an entity."""
+
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _OURS: Final = re.compile(r"([a-z0-9-]{1,63})\.([a-z0-9-]{1,63})")
 _OTHER: Final = re.compile(r"[^a-z0-9]+")
@@ -33,7 +36,7 @@ _LONGEST: Final = 63
 @lru_cache(maxsize=64)
 def owner_tag(owner: str) -> str:
     """Return the tag of every entity of a catalog; one, for a query takes five at most."""
-    return f"stoa-managed-by:{owner}"
+    return f"{MARK}{owner}"
 
 
 def has_owner_tag(tree: Mapping[str, Any], owner: str) -> bool:

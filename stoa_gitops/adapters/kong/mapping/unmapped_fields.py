@@ -1,8 +1,8 @@
 """Fields of Kong's entities that the canonical form of an object does not contain. Pure.
 
 Found by compiling again what was read and comparing, over the fields that we know: drift that no
-canonical field shows. Ids, names and tags are not compared: they are ours, and what they hold is
-read. Values that may be secrets are not shown.
+canonical field shows. Ids, tags and names (but for our routes') are not compared: they are ours,
+and what they hold is read. Values that may be secrets are not shown.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from stoa_gitops.adapters.kong.entities.defaults import ENTITY_DEFAULTS, PLUGIN_DEFAULTS, REQUIRED
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
+from stoa_gitops.adapters.kong.entities.tags import MARK
 from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities
 from stoa_gitops.adapters.kong.mapping.plugins import policy_of_plugin
 from stoa_gitops.adapters.kong.mapping.routes import path_mode
@@ -145,11 +146,24 @@ def _routes(
         # A path that is held in another manner has the priority of that manner.
         ignored = _READ_OF_ROUTES | ({"regex_priority"} if path_mode(tree, node) else set())
         yield from field_differences("routes", tree, written, f"routes.{index}.", ignored).items()
+        if _stem(tree) != _stem(written) and _has_same_mark(tree, written):
+            # Names are unique on a node: under another one it may keep a route of ours from coming.
+            yield f"routes.{index}.name", tree.get("name") or MISSING
         there = actual.on_routes.get(tree["id"], {})
         here = rebuilt.on_routes.get(written["id"], {})
         for name in sorted(there.keys() | here.keys()):
             for field, value in plugin_differences(name, there.get(name), here.get(name)).items():
                 yield f"routes.{index}.plugins.{name}{'.' if field else ''}{field}", value
+
+
+def _stem(route: JsonTree) -> str:
+    """Return a route's name without its number: it counts on where one before it is gone."""
+    return str(route.get("name")).rpartition(".")[0]
+
+
+def _has_same_mark(tree: JsonTree, written: JsonTree) -> bool:
+    marks = {tag for tag in written.get("tags") or () if tag.startswith(MARK)}
+    return not marks.isdisjoint(tree.get("tags") or ())
 
 
 def _upstream(actual: ApiEntities, rebuilt: ApiEntities) -> Iterator[tuple[str, Json]]:

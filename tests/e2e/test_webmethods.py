@@ -70,8 +70,6 @@ async def kong_admin() -> AsyncIterator[str]:
 
 async def test_a_gateway_is_exported_into_a_private_file(tmp_path: Path) -> None:
     async with bed(tmp_path, WebMethodsDouble("10.15")) as here:
-        code, out, err = await here.run("apply", "--yes")
-        assert code == 0, out + err
         file = tmp_path / "backup.zip"
         code, out, err = await here.run("gateways", "export", "wm-prod")
         assert (code, out) == (64, "")
@@ -106,17 +104,6 @@ async def test_a_plan_is_applied_as_one_archive_and_a_live_api_stays_up(tmp_path
         assert api["id"] == here.person.double.store.record("apis", api["id"])["id"]
         code, out, _ = await here.run("plan", "--detailed-exitcode")
         assert code == 0, out
-
-
-async def test_a_guard_holds_a_plan_that_would_be_an_archive(tmp_path: Path) -> None:
-    async with bed(tmp_path, WebMethodsDouble("10.15")) as here:
-        await here.run("apply", "--yes", "--via", "archive")
-        for file in (here.catalog.root / "tenants/acme/apis/billing").iterdir():
-            file.unlink()
-        (here.catalog.root / "tenants/acme/apis/billing").rmdir()
-        here.person.writes()
-        code, _, err = await here.run("apply", "--yes", "--via", "archive")
-        assert (code, here.person.writes()) == (4, ["POST /search"]), err
 
 
 async def test_a_gateway_that_imports_no_archives_refuses_the_flag(tmp_path: Path) -> None:

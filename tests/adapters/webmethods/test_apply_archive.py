@@ -246,6 +246,14 @@ async def test_deletions_come_after_the_import_by_calls() -> None:
         assert [one["apiName"] for one in here.double.store.apis] == ["acme-billing"]
 
 
+async def test_what_a_guard_holds_is_in_no_archive() -> None:
+    async with bed() as here:
+        plan = await here.rig.plan({BILLING: api("billing"), CRM: api("crm")})
+        outcomes = await here.rig.execute(plan, held=frozenset({CRM}), as_archive=True)
+        assert by_key(outcomes) == {BILLING: Status.APPLIED, CRM: Status.BLOCKED}
+        assert [one["apiName"] for one in here.double.store.apis] == ["acme-billing"]
+
+
 async def test_a_name_that_a_foreign_api_has_is_a_conflict_and_not_in_the_archive() -> None:
     async with bed() as here:
         await here.person.upload(PETS, "acme-billing")

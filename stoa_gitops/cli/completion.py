@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from stoa_gitops.catalog import kind_names
+from stoa_gitops.catalog.documents.kind_files import kind_schemas
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.parser import build, subcommands
 
@@ -74,7 +74,7 @@ def _complete(action: Action) -> None:
         marked.complete = shtab.FILE
     elif action.metavar == "KIND":
         # Only for completion: the command itself takes kinds in any case.
-        action.choices = kind_names()
+        action.choices = tuple(kind_schemas())
 
 
 def _dynamic(kind: str) -> dict[str, Any]:

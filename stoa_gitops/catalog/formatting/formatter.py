@@ -71,8 +71,7 @@ def format_file(data: bytes) -> Formatted:
             made, comments = _format(data, with_order=with_order)
             if made == data:
                 return Formatted(data)
-            again, kept = _format(made, with_order=with_order)
-            if kept != comments or again != made or list(_meaning(made)) != before:
+            if _read_comments(made) != comments or list(_meaning(made)) != before:
                 raise Unsupported("it would not mean the same")
         except (Unsupported, Refused, RecursionError) as error:
             reason = str(error) if isinstance(error, Unsupported) else "it would not mean the same"
@@ -104,15 +103,26 @@ _MARKER_LINE: Final = re.compile(r"---(?=[ \t]*(?:#[^\n]*)?(?:\r?\n|\Z))")
 
 def _format(data: bytes, *, with_order: bool) -> tuple[bytes, Counter[str]]:
     """Return the formatted bytes, and the comments that were read."""
-    text = decode(data).replace("\r\n", "\n")
-    if _ODD_BREAKS.search(text):
-        raise Unsupported("line ends that only some readers know")
     lines: list[str] = []
     comments: Counter[str] = Counter()
-    for number, document in enumerate(_documents(text)):
+    for number, document in enumerate(_documents(_text(data))):
         comments.update(_comments(document))
         lines += write_document(document, is_first=not number, with_order=with_order)
     return ("\n".join(lines).rstrip("\n") + "\n").encode("utf-8", "surrogatepass"), comments
+
+
+def _read_comments(data: bytes) -> Counter[str]:
+    comments: Counter[str] = Counter()
+    for document in _documents(_text(data)):
+        comments.update(_comments(document))
+    return comments
+
+
+def _text(data: bytes) -> str:
+    text = decode(data).replace("\r\n", "\n")
+    if _ODD_BREAKS.search(text):
+        raise Unsupported("line ends that only some readers know")
+    return text
 
 
 def _documents(text: str) -> Iterator[Document]:

@@ -12,6 +12,11 @@ _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'')
 _PLAIN: Final = re.compile(
     r"(?:[^\s,\[\]{}:#&*!|>'\"%@`?-]|[-?:](?=[^\s,\[\]{}]))(?:[^,\[\]{}:#]|:(?=[^\s,\[\]{}])|(?<=\S)#)*"
 )
+# A bracket; a quote that begins a text; a comment: both stand at the beginning of a line, or behind
+# a blank, and a quote behind a bracket, a comma or a colon, too.
+_MARK: Final = re.compile(r"[\[\]{}]|(?:^|(?<=[ \t,\[{:]))[\"']|(?:^|(?<=[ \t]))#")
+_IN_DOUBLE: Final = re.compile(r'(?:[^"\\]|\\.|\\$)*+')
+_IN_SINGLE: Final = re.compile(r"(?:[^']|'')*+")
 _BLANK: Final = re.compile(r"[ \t]*")
 _DEEPEST: Final = 100
 """Brackets within brackets: a document has 128 levels at most, and a call takes one."""
@@ -30,29 +35,47 @@ def read_flow(text: str) -> Value | None:
     return value if end == len(text) else None
 
 
-def flow_end(text: str) -> int:
-    """Return where the flow collection at the start of a text ends; -1 where it is not closed.
+class FlowScanner:
+    """Finds where a flow collection ends, line by line: quotes and comments close nothing.
 
-    Quotes and comments are skipped: a bracket in them closes nothing.
+    `find_end` takes the lines in turn, the first from the bracket on, and returns the place behind
+    the last bracket; -1 in the lines before.
     """
-    depth = position = 0
-    while position < len(text):
-        character = text[position]
-        if character in "\"'" and (position == 0 or text[position - 1] in " \t,[{:\n"):
-            quoted = _QUOTED.match(text, position)
-            if quoted is None:
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._quote = ""
+
+    def find_end(self, line: str) -> int:
+        """Return where the collection ends in this line, -1 where it goes on."""
+        position = 0
+        while position < len(line):
+            if self._quote:
+                position = closing_quote(line, position, self._quote)
+                if position < 0:
+                    return -1
+                self._quote = ""
+                continue
+            found = _MARK.search(line, position)
+            if found is None:
                 return -1
-            position = quoted.end()
-            continue
-        if character == "#" and text[position - 1] in " \t\n":
-            line_end = text.find("\n", position)
-            position = len(text) if line_end < 0 else line_end
-            continue
-        depth += (character in "[{") - (character in "]}")
-        position += 1
-        if depth == 0:
-            return position
-    return -1
+            mark, position = found[0], found.end()
+            if mark == "#":
+                return -1  # a comment, to the end of the line
+            if mark in "\"'":
+                self._quote = mark
+                continue
+            self._depth += 1 if mark in "[{" else -1
+            if self._depth == 0:
+                return position
+        return -1
+
+
+def closing_quote(line: str, position: int, quote: str) -> int:
+    """Return the place behind the quote that closes a text; -1 where the line does not close it."""
+    found = (_IN_DOUBLE if quote == '"' else _IN_SINGLE).match(line, position)
+    end = found.end() if found else position
+    return end + 1 if line[end : end + 1] == quote else -1
 
 
 def _skip(text: str, position: int) -> int:

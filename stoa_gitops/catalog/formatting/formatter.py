@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from stoa_gitops.catalog.documents.file_parser import as_finding
-from stoa_gitops.catalog.documents.yaml_fast import parse_quickly
+from stoa_gitops.catalog.documents.large_documents import explain_large
+from stoa_gitops.catalog.documents.yaml_bounds import Allowance
+from stoa_gitops.catalog.documents.yaml_fast import (
+    has_fast_parser,
+    parse_json_quickly,
+    parse_quickly,
+)
 from stoa_gitops.catalog.documents.yaml_full import decode, read_document, split
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.formatting.nodes import (
@@ -81,13 +87,18 @@ def format_file(data: bytes) -> Formatted:
 
 
 def _meaning(data: bytes) -> Iterator[bytes]:
-    """Yield the canonical bytes of each document; raises Refused for what is no YAML."""
+    """Yield the canonical bytes of each document; raises Refused for what a catalog refuses."""
+    allowance = Allowance(has_fast_parser=has_fast_parser())
     for start, part in split(decode(data)):
         raw = (_MARKER_LINE.sub("   ", part, count=1) if part.startswith("---") else part).encode()
-        quick = parse_quickly(raw)
+        quick = parse_quickly(raw) or parse_json_quickly(raw)
         if quick is not None:
             yield quick.raw
             continue
+        if not allowance.take(raw):
+            refused = explain_large(raw)
+            refused.line += start
+            raise refused
         reading = read_document(start, part)
         if reading is None or reading.root is None:
             if reading is not None and reading.refused is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from stoa_gitops.catalog.formatting.flow import flow_end, read_flow
+from stoa_gitops.catalog.formatting.flow import FlowScanner, closing_quote, read_flow
 from stoa_gitops.catalog.formatting.nodes import (
     Document,
     Entry,
@@ -21,14 +21,17 @@ from stoa_gitops.catalog.formatting.nodes import (
 
 _KEY: Final = re.compile(
     r"""(?P<key>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'"""
-    r"""|(?:[^\s#&*!|>'"%@`{}\[\],?:-]|[-?:](?=\S))(?:[^:#]|:(?=\S)|(?<=\S)#)*?)"""
-    r"""[ \t]*:(?=[ \t]|$)"""
+    r"""|(?:[^\s#&*!|>'"%@`{}\[\],?:-]|[-?:](?=\S))"""
+    r"""(?:[^\s:#]|:(?=\S)|(?<=\S)#|[ \t]++(?!#|:(?:[ \t]|$)|$))*+)"""
+    r"""[ \t]*+:(?=[ \t]|$)"""
 )
-"""A key and its colon; a plain one as in YAML 1.2.2 §7.3.3."""
+"""A key and its colon; a plain one as in YAML 1.2.2 §7.3.3.
 
-_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'', re.DOTALL)
+Possessive: a line of blanks, or of a megabyte, takes time by its length and not by its square.
+"""
+
 _BLOCK: Final = re.compile(r"([|>](?:[+-]?[1-9]?|[1-9][+-]))[ \t]*(#.*)?$")
-_COMMENT: Final = re.compile(r"(?:^|[ \t]+)(#.*)$")
+_COMMENT: Final = re.compile(r"[ \t]#")
 _ANCHOR: Final = re.compile(r"(&[^\s,\[\]{}]+)(?:[ \t]+|$)")
 _INDENT: Final = re.compile(r"[ ]*")
 _DEEPEST: Final = 100
@@ -232,49 +235,49 @@ class _Parser:
         entry.value = Scalar(header[1], [line[inner:] for line in body])
 
     def _quoted(self, entry: Entry, text: str) -> None:
-        whole, begin = text, self._at
-        found = _QUOTED.match(whole)
-        while found is None:
+        """Read a quoted text; blanks at the beginning of its further lines are folded away."""
+        quote, line = text[0], text
+        end = closing_quote(text, 1, quote)
+        parts: list[str] = []
+        while end < 0:
             if self._at >= len(self._lines):
                 raise Unsupported("a quote that is not closed")
-            # The first line was stripped: blanks at its end are folded away, unless escaped.
-            whole += "\n" + self._lines[self._at]
+            if not parts and line.endswith("\\"):
+                raise Unsupported("an escaped line end")
+            parts.append(line)
+            line = self._lines[self._at].lstrip(" \t")
             self._at += 1
-            found = _QUOTED.match(whole)
-        rest = whole[found.end() :]
-        entry.comment = self._only_comment(rest)
-        lines = found[0].split("\n")
-        if self._at > begin and lines[0].endswith("\\"):
-            raise Unsupported("an escaped line end")
-        entry.value = Scalar(lines[0], [line.lstrip(" \t") for line in lines[1:]])
+            end = closing_quote(line, 0, quote)
+        parts.append(line[:end])
+        entry.comment = self._only_comment(line[end:])
+        entry.value = Scalar(parts[0], parts[1:])
 
     def _flow(self, entry: Entry, text: str, indent: int) -> None:
-        end = flow_end(text)
+        scanner = FlowScanner()
+        end = scanner.find_end(text)
         if end >= 0:
             entry.comment = self._only_comment(text[end:])
             entry.value = read_flow(text[:end]) or Scalar(text[:end])
             return
-        whole = text
+        base = max(indent, 0)
+        rest: list[str] = []
         while end < 0:
             if self._at >= len(self._lines):
                 raise Unsupported("a bracket that is not closed")
-            whole += "\n" + self._lines[self._at].rstrip(" \t")
+            line = self._lines[self._at].rstrip(" \t")
             self._at += 1
-            end = flow_end(whole)
-        entry.comment = self._only_comment(whole[end:])
-        first, *rest = whole[:end].split("\n")
-        base = max(indent, 0)
-        shifted = [line[min(_width(line), base) :] for line in rest]
-        entry.value = Scalar(first, shifted, is_raw=True)
+            end = scanner.find_end(line)
+            ended, below = (line[:end], line[end:]) if end >= 0 else (line, "")
+            rest.append(ended[min(_width(ended), base) :])
+        entry.comment = self._only_comment(below)
+        entry.value = Scalar(text, rest, is_raw=True)
 
     def _plain(self, entry: Entry, text: str, indent: int) -> None:
         comment = _COMMENT.search(text)
         if comment:
-            # The first mark of a comment, not the last.
-            start = re.search(r"[ \t]#", text)
-            cut = start.start() if start else comment.start()
-            entry.comment, text = text[cut:].strip(" \t"), text[:cut].rstrip(" \t")
-            entry.value = Scalar(text)
+            cut = comment.start()
+            entry.comment = text[cut:].strip(" \t")
+            entry.value = Scalar(text[:cut].rstrip(" \t"))
             return
         rest: list[str] = []
         start_at = self._at
@@ -288,7 +291,7 @@ class _Parser:
         while rest and not rest[-1]:
             rest.pop()
             self._at -= 1
-        if any(re.search(r"[ \t]#", line) for line in rest):
+        if any(_COMMENT.search(line) for line in rest):
             raise Unsupported("a comment within a text of several lines")
         if not rest:
             self._at = start_at

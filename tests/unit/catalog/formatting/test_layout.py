@@ -114,3 +114,26 @@ def test_what_is_not_known_is_left_with_a_reason(text: str) -> None:
 )
 def test_a_document_of_a_catalog_is_known_by_its_version(text: str, expected: bool) -> None:
     assert is_document(text.encode()) is expected
+
+
+HOSTILE = {
+    "blanks": "a: 1\nb" + " " * 900_000 + "c: 2\n",
+    "blanks before a comment": "a: x" + " " * 900_000 + "# c\n",
+    "a long key": "k" * 900_000 + ": 1\n",
+    "a quote over many lines": 'a: "' + "x\n  " * 200_000 + '"\n',
+    "a flow over many lines": "a: [" + "x,\n  " * 100_000 + "y]\n",
+    "json": "{\n" + "".join(f'  "k{n}": [{n}],\n' for n in range(40_000)) + '  "z": 1\n}\n',
+    "deep": "a: " + "[" * 5_000 + "]" * 5_000 + "\n",
+    "dashes": "- " * 5_000 + "a\n",
+    "hashes": "a: b" + "#" * 900_000 + "\n",
+    "many keys": "".join(f"k{n}: v  # c\n" for n in range(30_000)),
+}
+"""Documents that take for ever where a rule goes over them again and again."""
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_document_takes_time_by_its_length(name: str) -> None:
+    data = HOSTILE[name].encode()
+    formatted = format_file(data)
+    if formatted.finding or formatted.reason:
+        assert formatted.data == data

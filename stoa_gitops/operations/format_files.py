@@ -92,7 +92,11 @@ def _format_one(path: Path, *, is_written: bool) -> FormattedFile | None:
         return FormattedFile(path, b"", Formatted(b""), problem)
     if len(before) > MAX_BYTES or not is_document(before):
         return None
-    result = format_file(before)
+    try:
+        result = format_file(before)
+    except Exception as error:  # noqa: BLE001 - one file must not keep the others from it
+        problem = f"internal error ({type(error).__name__}): report it with the file"
+        return FormattedFile(path, before, Formatted(before), problem)
     formatted = FormattedFile(path, before, result)
     if not is_written or not formatted.has_changed:
         return formatted

@@ -121,3 +121,16 @@ def test_what_is_not_there_and_what_cannot_be_written_is_said(
     assert main(["fmt"]) == Exit.FAILED
     assert "cannot be written: No space left on device" in capsys.readouterr().err
     assert (here / "tenants/acme/tenant.yaml").read_text() == UGLY
+
+
+def test_an_internal_error_hides_no_other_file(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: bytes) -> None:
+        raise IndexError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("stoa_gitops.operations.format_files.format_file", fail)
+        assert main(["fmt"]) == Exit.FAILED
+    assert capsys.readouterr().err.count("internal error (IndexError)") == 2
+    assert (here / "tenants/acme/tenant.yaml").read_text() == UGLY

@@ -197,7 +197,8 @@ class _Parser:
         start = self._at
         trivia = [text for _, text in self._trivia()]
         following = self._indent()
-        is_list = not is_item and following == indent and _is_item(self._lines[self._at][indent:])
+        is_beside = not is_item and following == indent >= 0
+        is_list = is_beside and _is_item(self._lines[self._at][indent:])
         if following <= indent and not is_list:
             self._at = start  # an empty value
             return

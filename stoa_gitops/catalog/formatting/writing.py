@@ -12,7 +12,6 @@ from stoa_gitops.catalog.formatting.nodes import (
     Mapping,
     Scalar,
     Sequence,
-    Unsupported,
     Value,
     simple_key,
 )
@@ -86,8 +85,10 @@ class _Writer:
             is_block = isinstance(value, Mapping | Sequence) and not value.is_flow
             if is_block and not entry.comment and not entry.anchor:
                 # A comment above the first key goes above the dash, which shares its line.
-                above = [*entry.before, *self._lines_of_first(value, shape)]
-                self._above(above, indent, is_first=not number, has_lead=bool(first))
+                # Behind another dash all of them were written above that one.
+                if not first:
+                    above = [*entry.before, *self._lines_of_first(value, shape)]
+                    self._above(above, indent, is_first=not number)
                 dash = f"{first or indent}- "
                 if isinstance(value, Mapping):
                     self.mapping(value, indent + _STEP, shape, dash)
@@ -98,19 +99,21 @@ class _Writer:
         self.comments(node.tail, indent)
 
     def _lines_of_first(self, value: Value, shape: Shape) -> Entries[str]:
-        """Return the comments above the entry of a block that is written first."""
+        """Return the comments above what stands on the first line of a block, at all its levels."""
+        if isinstance(value, Scalar) or value.is_flow:
+            return ()
         if isinstance(value, Mapping):
             return list(filter(None, self._ordered(value, shape)[0].before))
-        if isinstance(value, Sequence):
-            return list(filter(None, value.entries[0].before))
-        return ()
+        first = value.entries[0]
+        own = list(filter(None, first.before))
+        if first.comment or first.anchor:
+            return own
+        return [*own, *self._lines_of_first(first.value, _NO_SHAPE)]
 
-    def _above(self, before: Entries[str], indent: str, *, is_first: bool, has_lead: bool) -> None:
+    def _above(self, before: Entries[str], indent: str, *, is_first: bool) -> None:
         texts = _collapsed(before)
         while is_first and texts and not texts[0]:
             texts.pop(0)
-        if has_lead and texts:
-            raise Unsupported("a comment between two dashes")
         self._lines += [f"{indent}{text}" if text else "" for text in texts]
 
     def _entry(
@@ -118,7 +121,7 @@ class _Writer:
     ) -> None:
         # Behind a dash they were written above it.
         if not lead:
-            self._above(entry.before, indent, is_first=is_first, has_lead=False)
+            self._above(entry.before, indent, is_first=is_first)
         start = f"{lead or indent}{head}"
         if entry.anchor:
             start += f" {entry.anchor}"

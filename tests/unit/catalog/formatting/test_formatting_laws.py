@@ -184,6 +184,11 @@ def test_whatever_is_typed_into_a_document_means_the_same_afterwards(
         "a: '''x'''\nb: 'it''s'\nc: '\"'\nd: 'a\\b'\n",
         "[a, b]\n",
         "just text\n",
+        "&a # c\n",
+        "&a\n",
+        "- &a\n- b\n",
+        "a: &x\n  b: 1\n",
+        "a: &x\n",
     ],
 )
 def test_odd_documents_keep_their_meaning(text: str) -> None:

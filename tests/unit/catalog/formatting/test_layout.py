@@ -83,6 +83,8 @@ def test_a_document_is_written_in_the_order_of_its_schema() -> None:
         ("a: 1\r\nb: 2\r\n", "a: 1\nb: 2\n"),
         ("\ufeffa: 1\n", "a: 1\n"),
         ("a: 1\n  # deep\nb: 2\n", "a: 1\n# deep\nb: 2\n"),
+        ("-\n  # c\n  - - a\n  - b\n", "# c\n- - - a\n  - b\n"),
+        ("a:\n -\n  # c\n  - b: 1\n", "a:\n  # c\n  - - b: 1\n"),
         ("a:\n  b: 1\n  # of a\n# of b\nc: 1\n", "a:\n  b: 1\n  # of a\n# of b\nc: 1\n"),
     ],
 )

@@ -246,6 +246,14 @@ async def test_deletions_come_after_the_import_by_calls() -> None:
         assert [one["apiName"] for one in here.double.store.apis] == ["acme-billing"]
 
 
+async def test_lists_that_lag_behind_an_import_are_waited_for() -> None:
+    async with bed() as here:
+        here.double.lag(2)
+        outcomes = await here.apply(here.specs)
+        assert {one.status for one in outcomes} == {Status.APPLIED}, [o.message for o in outcomes]
+        assert (await here.rig.plan(here.specs)).is_empty
+
+
 async def test_what_a_guard_holds_is_in_no_archive() -> None:
     async with bed() as here:
         plan = await here.rig.plan({BILLING: api("billing"), CRM: api("crm")})

@@ -87,7 +87,7 @@ def write_archive(assets: Sequence[Asset]) -> tuple[bytes, list[Secret]]:
 def _entries(assets: Sequence[Asset], secrets: list[Secret]) -> Iterator[tuple[str, str]]:
     yield MANIFEST, "\n".join(_manifest(assets))
     for one in assets:
-        yield one.path, json.dumps(reveal(one.content, secrets), indent=2, ensure_ascii=False)
+        yield one.path, json.dumps(reveal(one.content, secrets), indent=2)
 
 
 def _manifest(assets: Iterable[Asset]) -> Iterator[str]:

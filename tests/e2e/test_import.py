@@ -15,7 +15,7 @@ from aiohttp import web
 
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.main import main
-from tests.e2e.running import command, environment
+from tests.e2e.running import command, environment, running
 from tests.e2e.test_bad_input import without_rights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,6 +115,8 @@ def test_an_import_over_an_earlier_one_keeps_what_a_person_changed(
     assert "displayName: Our pets" in text
     assert "url: https://pets.example/v2" in text
     assert json.loads(Path(f"catalog/{OWN}/openapi.json").read_text()) == changed
+    assert main(["fmt", "--check", f"catalog/{OWN}"]) == Exit.OK
+    capsys.readouterr()
     assert imported(capsys, "pets.json")[0]["outcome"] == "unchanged"
     assert is_valid(capsys)
 
@@ -316,6 +318,32 @@ def test_a_folder_without_rights_is_said(here: Path) -> None:
     assert list(apis.iterdir()) == []
 
 
+async def test_a_newcomer_serves_documents_of_his_own_after_two_commands(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`init`, `import`, `run`: no YAML is written by hand, and both keys and open APIs work."""
+    key = {"type": "apiKey", "in": "header", "name": "X-Pet-Key"}
+    closed = {
+        **PETS,
+        "info": {"title": "Closed", "version": "1"},
+        "servers": [],
+        "security": [{"key": []}],
+        "components": {"securitySchemes": {"key": key}},
+    }
+    assert main(["init", "shop", "--yes", "--vcs", "none"]) == Exit.OK
+    files = [write("open.json", {**PETS, "servers": []}), write("closed.json", closed)]
+    assert main(["import", "openapi", *files, "--catalog", "shop"]) == Exit.OK
+    assert main(["fmt", "--check", "shop"]) == Exit.OK
+    assert main(["validate", "--catalog", "shop"]) == Exit.OK
+    capsys.readouterr()
+    (name, secret) = (here / "shop/.env").read_text().split("\n")[-2].split("=")
+    async with running(here / "shop", here / "state", **{name: secret}) as process:
+        assert (await process.get("/apis/acme/pet-store/a")).status_code == 200
+        assert (await process.get("/apis/acme/closed/a")).status_code == 401
+        answer = await process.get("/apis/acme/closed/a", **{"X-Pet-Key": secret})
+        assert answer.status_code == 200
+
+
 def with_references(*references: str) -> dict[str, Any]:
     schemas = {f"S{n}": {"$ref": reference} for n, reference in enumerate(references)}
     return {**PETS, "components": {"schemas": schemas}}
@@ -378,7 +406,7 @@ def test_a_copy_in_another_form_replaces_the_earlier_one(
     write("pets.spec", "openapi: 3.0.0\ninfo: {title: Pet Store, version: '3'}\n")
     imported(capsys, file)
     assert "version: '2'" in (folder / "openapi.yaml").read_text()
-    assert "version: '3'" in (folder / "api.yaml").read_text()
+    assert 'version: "3"' in (folder / "api.yaml").read_text()
     assert imported(capsys, file)[0]["outcome"] == "unchanged"
     assert is_valid(capsys)
 

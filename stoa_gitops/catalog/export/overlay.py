@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
 from typing import Any
 
+from stoa_gitops.catalog.formatting.formatter import format_file
 from stoa_gitops.catalog.sources.base import Tree
 
 
@@ -45,6 +46,11 @@ def yaml_text(document: Mapping[str, Any]) -> str:
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.dump(document, stream)
     return stream.getvalue()
+
+
+def formatted_bytes(document: Mapping[str, Any]) -> bytes:
+    """Return a document as YAML in the form of `fmt`."""
+    return format_file(yaml_text(document).encode()).data
 
 
 def escaped(value: Any) -> Any:

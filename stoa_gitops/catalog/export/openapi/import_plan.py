@@ -29,9 +29,10 @@ from stoa_gitops.catalog.export.openapi.imports import Existing, Fetched, Import
 from stoa_gitops.catalog.export.openapi.names import name_from, with_version
 from stoa_gitops.catalog.export.openapi.remarks import Remarks
 from stoa_gitops.catalog.export.openapi.three_way import Kept, merge
-from stoa_gitops.catalog.export.overlay import TreeWithFiles, yaml_text
+from stoa_gitops.catalog.export.overlay import TreeWithFiles, formatted_bytes
 from stoa_gitops.catalog.export.proposal import NOTES
 from stoa_gitops.catalog.findings import Finding
+from stoa_gitops.catalog.formatting.formatter import format_file
 from stoa_gitops.catalog.reader import Reader
 from stoa_gitops.catalog.sources.base import MAX_FILE_BYTES, Tree
 from stoa_gitops.model.diagnostics import Diagnostic
@@ -202,7 +203,7 @@ class ImportPlan:
             draft.result.reason = draft.result.reason or "the catalog refuses it again and again"
 
     def _generated(self, draft: Draft) -> dict[str, bytes]:
-        files = {draft.path: yaml_text(draft.document).encode()}
+        files = {draft.path: formatted_bytes(draft.document)}
         if draft.copy:
             files[draft.copy_path] = draft.result.fetched.data
         return files
@@ -287,7 +288,7 @@ class ImportPlan:
     def _compare(self, draft: Draft) -> None:
         """Decide which files are written, and keep what people changed."""
         result, fetched = draft.result, draft.result.fetched
-        generated = yaml_text(draft.document).encode()
+        generated = formatted_bytes(draft.document)
         now = self._existing.read(draft.path)
         files: dict[str, bytes] = {}
         if now is None or now == generated:
@@ -299,7 +300,10 @@ class ImportPlan:
             try:
                 edited = EditedYaml(now.decode())
                 edits, kept = merge(draft.record.document, edited.tree, draft.document)
-                files[draft.path] = edited.with_edits(edits).encode()
+                text = edited.with_edits(edits).encode()
+                # In the form of `fmt` it stays; a form of their own is theirs.
+                is_in_form = bool(edits) and format_file(now).data == now
+                files[draft.path] = format_file(text).data if is_in_form else text
             except (NotEditable, UnicodeDecodeError) as error:
                 result.reason = f"{draft.path} cannot be changed: {error}"
                 return
@@ -370,11 +374,11 @@ class ImportPlan:
     def _new_tenant(self) -> bytes:
         gateways = list(self._choices.gateways or self._choices.tenant_gateways)
         spec = {"gateways": gateways} if gateways else {}
-        return yaml_text(
+        return formatted_bytes(
             {
                 "apiVersion": API_VERSION,
                 "kind": "Tenant",
                 "metadata": {"name": self._choices.tenant},
                 "spec": spec,
             }
-        ).encode()
+        )

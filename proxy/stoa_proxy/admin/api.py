@@ -42,6 +42,7 @@ _log = logging.getLogger("stoa_proxy.admin.api")
 _EXTENSIONS = (
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
     "metadata", "builtin_echo", "consumers", "websocket", "batch", "access", "credential:jwt",
+    "either_credential",
 )  # fmt: skip
 # What STOA gateway 0.9.25 has below `/admin` beside what is here.
 _NOT_HERE = frozenset(

@@ -152,6 +152,13 @@ class Policy:
         """Respond to the request, or let it pass (None)."""
         return None
 
+    def is_presented(self, context: PolicyContext) -> bool:
+        """Whether a request carries the credential that this policy identifies callers by.
+
+        Asked of an API that has several such policies: those that are presented decide.
+        """
+        return True
+
     def upstream_peer(self, context: PolicyContext, backend: Backend) -> Unavailable | None:
         """Keep a request from its backend, or let it pass (None). Not asked for a fallback.
 

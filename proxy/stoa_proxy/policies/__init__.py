@@ -2,7 +2,7 @@
 
 A new type is a new module in this folder; everything else derives from its `POLICY`: the running
 order, the admin API, the extensions that `GET /admin/health` names, and the tables of the docs.
-`parsing`, `plans`, `registry` and `subjects` are shared by the types and export none.
+`either`, `parsing`, `plans`, `registry` and `subjects` are shared by the types and export none.
 """
 
 from __future__ import annotations

@@ -26,6 +26,10 @@ class ApiKey(Policy):
         name = self.name.lower() if self.location == "header" else self.name
         object.__setattr__(self, "_names", frozenset({name}))
 
+    def is_presented(self, context: PolicyContext) -> bool:
+        """Whether a request carries a key."""
+        return bool(self._find_keys(context))
+
     def request_filter(self, context: PolicyContext) -> Respond | None:
         """Identify the consumer: 400 for two keys, 401 for none or an unknown one."""
         self._mark_secret(context)

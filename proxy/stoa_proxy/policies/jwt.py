@@ -137,6 +137,10 @@ class Jwt(AsyncPolicy):
         names = frozenset(header.lower().replace("_", "-") for _, header in self.forwarded)
         object.__setattr__(self, "_hidden", names)
 
+    def is_presented(self, context: PolicyContext) -> bool:
+        """Whether a request carries a token, good or bad."""
+        return self._present(context) != _Presented(None)
+
     def is_prepared(self, context: PolicyContext) -> bool:
         """Whether the token can be checked, or refused, with what is here."""
         token = self._present(context).token

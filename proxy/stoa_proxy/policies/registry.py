@@ -9,6 +9,7 @@ from stoa_proxy.core.model import Plan, PolicyEntry
 from stoa_proxy.core.policy import Phase, Policy, PolicyType
 from stoa_proxy.core.withheld import WITHHELD, WithheldPolicy
 from stoa_proxy.foundation.interning import interned
+from stoa_proxy.policies.either import EitherCredential
 from stoa_proxy.policies.plans import implied_policies
 
 
@@ -72,7 +73,11 @@ class PolicyRegistry:
                 singles.add(policy_type.name)
             policy = self.parse(entry.policy_type, entry.id, entry.config)
             phased.append((policy_type.phase, policy))
-        is_authenticated = any(phase is Phase.AUTHENTICATION for phase, _ in phased)
+        identifying = [policy for phase, policy in phased if phase is Phase.AUTHENTICATION]
+        is_authenticated = bool(identifying)
+        if len(identifying) > 1:
+            phased = [pair for pair in phased if pair[0] is not Phase.AUTHENTICATION]
+            phased.append((Phase.AUTHENTICATION, EitherCredential(tuple(identifying))))
         phased += implied_policies(plans, is_authenticated=is_authenticated)
         # Stable, so that priority and id still order the policies of one phase.
         phased.sort(key=lambda pair: pair[0])

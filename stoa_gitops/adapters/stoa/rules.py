@@ -46,7 +46,7 @@ POLICIES: Final = (
 EXTENDED: Final[Extensions] = frozenset({
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
     "metadata", "builtin_echo", "consumers", "websocket", "batch", "access",
-    "credential:jwt",
+    "credential:jwt", "either_credential",
     *(f"policy:{name}" for name in POLICIES),
 })  # fmt: skip
 """What the data plane of this project names in its health response; docs/data-plane-admin.md."""
@@ -92,6 +92,7 @@ _NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     "credential:api_key": ("consumers", "it does not look at API keys"),
     # It validates tokens on its MCP paths only, not on routes.
     "credential:jwt": ("credential:jwt", "it does not look at tokens on routes"),
+    "either_credential": ("either_credential", "it does not look at keys and tokens on routes"),
     **{f"policy:{name}": (f"policy:{name}", _STORED) for name in POLICIES},
 }
 """Capability -> the extension it needs, and what a gateway without it does instead."""
@@ -112,7 +113,6 @@ _MISSING: Final[Mapping[str, str]] = {
     "alias": "endpoint aliases are not part of its admin API",
     "config": "gateway-wide configuration is not part of its admin API",
     "archive": "it has no export",
-    "either_credential": "each caller is asked for all that an API's policies ask for",
     "soap": "it reads no WSDL",
 }
 

@@ -18,7 +18,7 @@ from stoa_proxy.policies.registry import PolicyRegistry
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = Path(stoa_proxy.__file__).parent
-SHARED_MODULES = {"__init__", "parsing", "plans", "registry", "subjects"}
+SHARED_MODULES = {"__init__", "either", "parsing", "plans", "registry", "subjects"}
 TYPE_MODULES = {path.stem for path in (PACKAGE / "policies").glob("*.py")} - SHARED_MODULES
 
 

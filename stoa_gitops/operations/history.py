@@ -91,8 +91,9 @@ class EventFeed:
         entries = await self._entries_after(max(limit, 1))
         self._cycle = max((cycle.id for cycle in cycles), default=self._cycle)
         self._entry = max((entry.id for entry in entries), default=self._entry)
-        found = [cycle_event(cycle) for cycle in cycles]
-        found += [audit_event(entry) for entry in entries]
+        # What a cycle did has its time, and comes before its end; both are read newest first.
+        found = [audit_event(entry) for entry in reversed(entries)]
+        found += [cycle_event(cycle) for cycle in reversed(cycles)]
         found += [event async for event in self._transitions()]
         return sorted(found, key=lambda event: str(event["at"]))
 

@@ -180,6 +180,10 @@ def test_events_are_oldest_first_and_each_is_there_once(
         "audit", "condition", "cycle", "cycle", "cycle",
     ]  # fmt: skip
     assert [event["at"] for event in events] == sorted(event["at"] for event in events)
+    first = [event["source"] for event in events if event["gateway"] == "kong-prod"]
+    assert first == ["audit", "cycle", "cycle"]
+    revisions = [event["message"][:6] for event in events if event["source"] == "cycle"]
+    assert revisions == ["main@1", "main@2", "main@1"]
     assert main(["events", "--gateway", "kong-west", "--state", str(state)]) == Exit.OK
     text = capsys.readouterr().out
     assert "GatewayReachable is False (Timeout): no answer" in text

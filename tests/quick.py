@@ -21,7 +21,7 @@ OPTIONS = ("-q", "--hypothesis-profile=quick", "-m", "not heavy and not slow")
 # workers (2 s each, mostly imports) would cost more than it saves.
 PARALLEL = (
     "adapters", "adapters/gravitee", "adapters/kong", "adapters/kong/node",
-    "adapters/kong/writing", "catalog", "proxy", "operations", "reconcile",
+    "adapters/kong/writing", "adapters/webmethods", "catalog", "proxy", "operations", "reconcile",
 )  # fmt: skip
 # Packages that are tested through another one, or by more than their unit tests.
 # All of tests/adapters/kong would take a minute: the packages that it tests most have a part of it.
@@ -36,6 +36,7 @@ ALSO = {
         "tests/adapters/kong/test_quarantine.py",
     ),
     "adapters/stoa": ("tests/adapters/stoa",),
+    "adapters/webmethods": ("tests/adapters/webmethods",),
     "reconcile": ("tests/scenarios/test_gateway_trouble.py",),
     "operations": ("tests/unit/daemon", "tests/unit/control"),
 }
@@ -46,6 +47,7 @@ RIGS = {
     "adapters/memory": "memory",
     "adapters/stoa": "stoa-embedded",
     "adapters/template": "template",
+    "adapters/webmethods": "webmethods-10.15",
 }
 
 

@@ -242,7 +242,7 @@ paths:
     assert is_valid(capsys)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(("count", "is_copied"), [(18_000, True), (22_000, False)])
 def test_a_document_of_20_mb_with_cycles_is_imported(
     count: int, is_copied: bool, capsys: pytest.CaptureFixture[str]

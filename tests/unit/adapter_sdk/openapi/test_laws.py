@@ -40,7 +40,7 @@ def check(schemas: dict[str, Any], tried: list[Any]) -> None:
 
 
 @given(components(), st.lists(values, min_size=1, max_size=6))
-@examples(1_500)  # more than half of the keywords change what the others mean
+@examples(800)  # more than half of the keywords change what the others mean
 def test_what_was_valid_stays_valid_and_what_lost_nothing_is_as_strict(
     schemas: dict[str, Any], tried: list[Any]
 ) -> None:
@@ -48,7 +48,7 @@ def test_what_was_valid_stays_valid_and_what_lost_nothing_is_as_strict(
 
 
 @given(negations(), st.lists(values, min_size=1, max_size=6))
-@examples(1_500)  # a loss has to meet a negation, perhaps behind a reference, and a fitting value
+@examples(800)  # a loss has to meet a negation, perhaps behind a reference, and a fitting value
 @example(
     {
         "Alpha": {"not": {"$ref": "#/components/schemas/Beta"}},

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,6 +16,7 @@ from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.adapters.gravitee.adapter import GraviteeAdapter
 from stoa_gitops.adapters.gravitee.api.client import classify
+from stoa_gitops.model.canonical import JsonObject
 from tests.adapters.front import listening
 from tests.adapters.gravitee.double import GraviteeDouble
 from tests.contract.rig import TOKEN, Rig, RigBuilders, fronted
@@ -43,15 +46,22 @@ FOREIGN = {
 APIS = "/management/v2/environments/DEFAULT/apis"
 
 
-def build_gravitee(link: Connection, http: AdminClient) -> GatewayAdapter:
-    return GraviteeAdapter(link, http)
+def build_gravitee(
+    link: Connection, http: AdminClient, settings: JsonObject | None = None
+) -> GatewayAdapter:
+    instance = replace(link.instance, options=settings or {})
+    return GraviteeAdapter(replace(link, instance=instance), http)
 
 
 @asynccontextmanager
-async def gravitee_rig(double: GraviteeDouble, name: str) -> AsyncIterator[Rig]:
+async def gravitee_rig(
+    double: GraviteeDouble, name: str, settings: JsonObject | None = None
+) -> AsyncIterator[Rig]:
+    """Yield the rig of a double; `settings` are `spec.options` of its document."""
     runner, base_url = await listening(double.app())
     headers = {"Authorization": f"Bearer {TOKEN}"}
     foreign: dict[str, Any] = {}
+    build = partial(build_gravitee, settings=settings)
     try:
         async with httpx.AsyncClient(base_url=base_url, headers=headers) as person:
 
@@ -64,7 +74,7 @@ async def gravitee_rig(double: GraviteeDouble, name: str) -> AsyncIterator[Rig]:
                 return json.dumps(answer.raise_for_status().json()).encode()
 
             async with fronted(
-                f"gravitee-{name}", "gravitee", base_url, build_gravitee, add_foreign,
+                f"gravitee-{name}", "gravitee", base_url, build, add_foreign,
                 foreign_bytes, classify,
             ) as rig:  # fmt: skip
                 # An API is looked up before it is written.

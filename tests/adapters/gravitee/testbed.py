@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import Key
 from tests.adapters.gravitee.double import GraviteeDouble
 from tests.adapters.gravitee.rig import APIS, gravitee_rig
@@ -64,9 +65,12 @@ def _without_ids(line: str) -> str:
 
 
 @asynccontextmanager
-async def bed(version: str = "4.12.12", **options: Any) -> AsyncIterator[Bed]:
+async def bed(
+    version: str = "4.12.12", settings: JsonObject | None = None, **options: Any
+) -> AsyncIterator[Bed]:
+    """Yield a double of a version; `settings` are the adapter's options, `options` the double's."""
     double = GraviteeDouble(version, **options)
-    async with gravitee_rig(double, version) as rig:
+    async with gravitee_rig(double, version, settings) as rig:
         health = await rig.driver.health()
         assert health.success, health.error
         # The person goes past the front, which plays the network of the adapter.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stoa_gitops.adapters.gravitee.entities.parts import JsonTree, Options
+from stoa_gitops.adapters.gravitee.entities.parts import Introspection, JsonTree, Options
 from stoa_gitops.model.canonical import JsonObject
 
 
@@ -17,6 +17,10 @@ def options_of(given: JsonObject) -> Options:
         key_header=values.get("apiKeyHeader", known.key_header),
         key_query=values.get("apiKeyQuery", known.key_query),
         jwt_signature=_SIGNATURES[values.get("jwtAlgorithm", "RS256")],
+        introspections=tuple(
+            Introspection(one["issuer"], one["endpoint"], one["clientId"], one["clientSecret"])
+            for one in values.get("introspections", ())
+        ),
         visibility=values.get("visibility", known.visibility).upper(),
         lifecycle=values.get("lifecycle", known.lifecycle).upper(),
         labels=tuple(values.get("labels", known.labels)),

@@ -50,6 +50,16 @@ class ApplicationParts:
 
 
 @dataclass(frozen=True, slots=True)
+class Introspection:
+    """How the gateway asks an issuer about a token (RFC 7662); the secret is an expression."""
+
+    issuer: str
+    endpoint: str
+    client_id: str
+    client_secret: str
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """Settings of `GatewayInstance.spec.options` for Gravitee.
 
@@ -57,6 +67,7 @@ class Options:
     way                        `auto`, or one of the three ways to write
     key_header, key_query      where the gateway takes keys (`policy.api-key` of its gravitee.yml)
     jwt_signature              algorithm of tokens, as Gravitee's jwt plugin names it
+    introspections             issuers whose tokens are asked about
     visibility, lifecycle      in the portal; empty: as the portal's people have it
     labels, categories         of every API, besides our mark; categories exist already
     tenant                     tenant of foreign objects, for `adopt`
@@ -69,12 +80,19 @@ class Options:
     key_header: str = "X-Gravitee-Api-Key"
     key_query: str = "api-key"
     jwt_signature: str = "RSA_RS256"
+    introspections: tuple[Introspection, ...] = ()
     visibility: str = ""
     lifecycle: str = ""
     labels: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     tenant: str = "default"
     deep_every: int = 10
+
+    def find_introspection(self, config: Mapping[str, Any]) -> Introspection | None:
+        """Return how tokens of a `jwt` policy are asked about; None where keys tell."""
+        if "jwksUri" in config:
+            return None
+        return next((one for one in self.introspections if one.issuer == config["issuer"]), None)
 
     @property
     def ids(self) -> Ids:

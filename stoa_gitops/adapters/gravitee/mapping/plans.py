@@ -17,14 +17,22 @@ from stoa_gitops.adapters.gravitee.mapping.limits import plan_steps, read_plan_r
 
 KEY: Final = "API_KEY"
 TOKEN: Final = "JWT"
+ASKED: Final = "OAUTH2"
+"""A token that its issuer is asked about."""
+
 OPEN: Final = "KEY_LESS"
 
-_WORDS: Final[Mapping[str, str]] = {KEY: "key", TOKEN: "jwt", OPEN: "keyless"}
-_NAMES: Final[Mapping[str, str]] = {KEY: "API key", TOKEN: "Token", OPEN: "Keyless"}
+TOKENS: Final = "stoa-tokens"
+"""Resource of an API that asks the issuer."""
+
+_WORDS: Final[Mapping[str, str]] = {KEY: "key", TOKEN: "jwt", ASKED: "oauth2", OPEN: "keyless"}
+_NAMES: Final[Mapping[str, str]] = {
+    KEY: "API key", TOKEN: "Token", ASKED: "OAuth2 token", OPEN: "Keyless",
+}  # fmt: skip
 """Names of the plans of an API without plans: with capitals, which no plan of a catalog has."""
 
 _POLICIES: Final[Mapping[str, str]] = {"api_key": KEY, "jwt": TOKEN}
-CREDENTIALS: Final[Mapping[str, str]] = {KEY: "api_key", TOKEN: "jwt"}
+CREDENTIALS: Final[Mapping[str, str]] = {KEY: "api_key", TOKEN: "jwt", ASKED: "jwt"}
 """Kind of security -> the credential that an application needs for it."""
 
 
@@ -59,20 +67,22 @@ def read_plan_name(plan: Mapping[str, Any]) -> PlanName | None:
     return PlanName(name if is_catalog_name(name) else foreign_key("", name, "").name, security)
 
 
-def securities(parts: ApiParts) -> tuple[str, ...]:
+def securities(parts: ApiParts, info: GatewayInfo) -> tuple[str, ...]:
     """Return the kinds of security of an API: keys by default where it has plans."""
     found = tuple(kind for name, kind in _POLICIES.items() if name in parts.policies)
+    if TOKEN in found and info.options.find_introspection(parts.policies["jwt"]) is not None:
+        found = tuple(ASKED if kind == TOKEN else kind for kind in found)
     if found:
         return found
     api: Any = parts.api or {}
     return (KEY,) if api.get("plans") else (OPEN,)
 
 
-def plan_names(parts: ApiParts) -> Iterator[PlanName]:
+def plan_names(parts: ApiParts, info: GatewayInfo) -> Iterator[PlanName]:
     """Yield the plans of an API in the order in which they are written."""
     api: Any = parts.api or {}
     for plan in api.get("plans") or ({"name": ""},):
-        for security in securities(parts):
+        for security in securities(parts, info):
             yield PlanName(plan["name"], security)
 
 
@@ -81,7 +91,7 @@ def compile_plans(parts: ApiParts, info: GatewayInfo, hrid: str) -> list[JsonTre
     api: Any = parts.api or {}
     by_name = {plan["name"]: plan for plan in api.get("plans") or ()}
     found = []
-    for name in plan_names(parts):
+    for name in plan_names(parts, info):
         steps = plan_steps(by_name.get(name.plan, {}), hrid)
         found.append(
             {
@@ -101,6 +111,15 @@ def compile_plans(parts: ApiParts, info: GatewayInfo, hrid: str) -> list[JsonTre
 def _security(kind: str, parts: ApiParts, info: GatewayInfo) -> JsonTree:
     if kind == OPEN:
         return {"type": OPEN}
+    if kind == ASKED:
+        configuration: JsonTree = {
+            "oauthResource": TOKENS,
+            # For the steps that look at claims.
+            "extractPayload": True,
+            "checkRequiredScopes": False,
+            "propagateAuthHeader": True,
+        }
+        return {"type": ASKED, "configuration": configuration}
     if kind == TOKEN:
         config = parts.policies["jwt"]
         return {
@@ -118,7 +137,7 @@ def _security(kind: str, parts: ApiParts, info: GatewayInfo) -> JsonTree:
     policy = parts.policies.get("api_key")
     if policy is None:
         return {"type": KEY, "configuration": {"propagateApiKey": False}}
-    configuration: JsonTree = {"propagateApiKey": not policy["hide"]}
+    configuration = {"propagateApiKey": not policy["hide"]}
     if policy["in"] == "header" and info.chooses_key_place:
         configuration |= {"enableCustomApiKeyHeader": True, "apiKeyHeader": policy["name"]}
         if "source" in info.key_fields:

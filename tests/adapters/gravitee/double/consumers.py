@@ -301,7 +301,9 @@ class Consumers:
             message = f"Application [{app.spec['name']}] is archived."
             raise Refused(400, message, "application.archived")
         settings = (app.spec.get("settings") or {}).get("app") or {}
-        if plan.security == "JWT" and not (settings.get("clientId") or settings.get("client_id")):
+        if plan.security in ("JWT", "OAUTH2") and not (
+            settings.get("clientId") or settings.get("client_id")
+        ):
             message = "A client_id is required to subscribe to an OAuth2 or JWT plan."
             raise Refused(400, message, "plan.notSubscribable")
         for other in self._store.subscriptions_of(api.id):

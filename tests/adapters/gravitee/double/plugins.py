@@ -89,7 +89,20 @@ POLICIES: Final[dict[str, Tree]] = {
         ("signature", "publicKeyResolver"),
         additionalProperties=False,
     ),
-    "oauth2": _object({"oauthResource": _STRING}, ("oauthResource",)),
+    "oauth2": _object(
+        {
+            "oauthResource": _STRING,
+            "oauthCacheResource": _STRING,
+            "extractPayload": _BOOLEAN,
+            "checkRequiredScopes": _BOOLEAN,
+            "addWwwAuthenticateHeader": _BOOLEAN,
+            "requiredScopes": _TEXTS,
+            "modeStrict": _BOOLEAN,
+            "propagateAuthHeader": _BOOLEAN,
+        },
+        ("oauthResource",),
+        additionalProperties=False,
+    ),
     "rate-limit": _counting("rate", ["SECONDS", "MINUTES"], "SECONDS", headers=False),
     "quota": _counting("quota", ["HOURS", "DAYS", "WEEKS", "MONTHS"], "MONTHS", headers=True),
     "spike-arrest": _counting("spike", ["SECONDS", "MINUTES"], "SECONDS", headers=False),
@@ -160,7 +173,28 @@ RESOURCES: Final[dict[str, Tree]] = {
         "timeToIdleSeconds": _INTEGER, "timeToLiveSeconds": _INTEGER,
         "maxEntriesLocalHeap": _INTEGER,
     }),
-    "oauth2": _object({"introspectionEndpoint": _STRING}),
+    "oauth2": _object(
+        {
+            "authorizationServerUrl": _defaulted(_STRING, "https://authorization_server"),
+            "introspectionEndpoint": _defaulted(_STRING, "/oauth/check_token"),
+            "authorizationServerMetadataEndpoint": _defaulted(
+                _STRING, "/.well-known/oauth-authorization-server"
+            ),
+            "introspectionEndpointMethod": _defaulted(
+                {"type": "string", "enum": ["GET", "POST"]}, "GET"
+            ),
+            "clientId": _STRING, "clientSecret": _STRING,
+            "useClientAuthorizationHeader": _defaulted(_BOOLEAN, True),
+            "tokenIsSuppliedByQueryParam": _defaulted(_BOOLEAN, True),
+            "tokenIsSuppliedByFormUrlEncoded": _defaulted(_BOOLEAN, False),
+            "ssl": _object({"hostnameVerifier": _BOOLEAN, "trustAll": _BOOLEAN}),
+        },
+        (
+            "authorizationServerUrl", "introspectionEndpoint",
+            "authorizationServerMetadataEndpoint", "introspectionEndpointMethod", "clientId",
+            "clientSecret",
+        ),
+    ),
 }  # fmt: skip
 ENDPOINT: Final = _object({"target": {"type": "string", "pattern": "^\\S+$"}}, ("target",))
 _HTTP_DEFAULTS: Final = {

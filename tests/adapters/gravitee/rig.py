@@ -49,8 +49,9 @@ APIS = "/management/v2/environments/DEFAULT/apis"
 def build_gravitee(
     link: Connection, http: AdminClient, settings: JsonObject | None = None
 ) -> GatewayAdapter:
-    instance = replace(link.instance, options=settings or {})
-    return GraviteeAdapter(replace(link, instance=instance), http)
+    if settings is not None:
+        link = replace(link, instance=replace(link.instance, options=settings))
+    return GraviteeAdapter(link, http)
 
 
 @asynccontextmanager

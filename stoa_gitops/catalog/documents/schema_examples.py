@@ -11,7 +11,14 @@ _NAMED: Final = re.compile(r"(?:such as|one of) ([^\s,]+)")
 _DEEPEST: Final = 6
 """Levels of an example: no schema of documents is deeper, and one may refer to itself."""
 
-_BY_PATTERN: Final = ("orders", "NAME", "/health", "team@acme.example", "1.0")
+_BY_PATTERN: Final = (
+    "orders",
+    "NAME",
+    "/health",
+    "team@acme.example",
+    "https://acme.example/path",
+    "1.0",
+)
 """What is tried where a field has a pattern and its title names no example."""
 
 

@@ -150,6 +150,14 @@ class _TenantCounters:
         self._unswept = 0
 
     def hit_one(self, key: Key, limit: Limit, now: float) -> LimitResult:
+        kept = self.counters.get(key)
+        if kept is not None and not limit.burst and now - kept.at < limit.window:
+            # Nearly all requests: a window that goes on is there already, and stays where it is.
+            result = _check(limit, kept, now)
+            if result.allowed:
+                kept.used += 1
+                kept.expires = kept.at + limit.window
+            return result
         counter, shared = self._find(key, limit, now)
         result = _check(limit, counter, now)
         if result.allowed:

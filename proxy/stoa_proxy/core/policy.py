@@ -140,6 +140,14 @@ class Policy:
 
     __slots__ = ()
 
+    @property
+    def is_by_headers(self) -> bool:
+        """Whether `request_filter` depends on the headers and the table alone, and counts nothing.
+
+        What it set in one request that passed may be set in the next of the same headers, too.
+        """
+        return False
+
     def preflight_filter(self, head: RequestHead) -> Respond | None:
         """Refuse a CORS preflight, or let it pass (None). Runs before `preflight`."""
         return None

@@ -30,6 +30,11 @@ class ApiKey(Policy):
         """Whether a request carries a key."""
         return bool(self._find_keys(context))
 
+    @property
+    def is_by_headers(self) -> bool:
+        """Whether the key is in a header."""
+        return self.location == "header"
+
     def request_filter(self, context: PolicyContext) -> Respond | None:
         """Identify the consumer: 400 for two keys, 401 for none or an unknown one."""
         self._mark_secret(context)

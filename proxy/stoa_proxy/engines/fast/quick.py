@@ -9,11 +9,11 @@ that an upstream gets, and the headers of its responses. As soon as anything is 
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stoa_proxy.core.backend import Backend
 from stoa_proxy.core.exchange import RequestContext
-from stoa_proxy.core.limit_headers import limit_headers
 from stoa_proxy.core.match import select_route
 from stoa_proxy.core.model import Route
 from stoa_proxy.core.table import Match, RoutingTable
@@ -65,12 +65,13 @@ class RoutePlan:
 
     `base` is the path of the backend, `base_alone` the same where nothing follows, `skipped` how
     many characters of a request's path the route replaces, `upstream_key` what calls are counted
-    by.
+    by. `counting` are the filters behind those that depend on the headers alone, `is_remembered`
+    whether there are such.
     """
 
     __slots__ = (
-        "base", "base_alone", "filters", "has_loggers", "needs_context", "origin", "route",
-        "skipped", "tenant", "timeout", "upstream_key",
+        "base", "base_alone", "counting", "filters", "is_remembered",
+        "needs_context", "origin", "route", "skipped", "tenant", "timeout", "upstream_key",
     )  # fmt: skip
 
     def __init__(self, route: Route, backend: Backend, table: RoutingTable) -> None:
@@ -78,14 +79,24 @@ class RoutePlan:
         self.route = route
         self.tenant = route.tenant_id
         self.filters = api.request_filters
-        self.has_loggers = bool(api.loggers)
-        self.needs_context = bool(api.request_filters) or self.has_loggers
+        stable = list(takewhile(lambda policy: policy.is_by_headers, api.request_filters))
+        self.counting = api.request_filters[len(stable) :]
+        self.is_remembered = bool(stable)
+        self.needs_context = bool(api.request_filters or api.loggers)
         self.timeout = route.timeout
         self.origin = backend.origin
         self.upstream_key = (route.tenant_id, backend.host, backend.port)
         self.base = backend.base_path.rstrip("/").encode()
         self.base_alone = backend.base_path.encode() or b"/"
         self.skipped = sum(len(one) + 1 for one in route.prefix) if route.strip_path else 0
+
+
+class Way(NamedTuple):
+    """Where a path leads: its parts, the matched routes and the plan of the one."""
+
+    path: RequestPath
+    match: Match
+    plan: RoutePlan
 
 
 class KnownResponse(NamedTuple):
@@ -111,6 +122,7 @@ class QuickLane:
         self._table: RoutingTable | None = None
         self._blocks: dict[bytes, Block | None] = {}
         self._plans: dict[int, tuple[Route, RoutePlan | None]] = {}
+        self._ways: dict[tuple[str, bytes, str], Way | None] = {}
         self._responses: dict[bytes, KnownResponse | None] = {}
 
     def read_line(self, data: bytes) -> re.Match[bytes] | None:
@@ -133,13 +145,28 @@ class QuickLane:
             self._blocks[block] = found
         return found
 
-    def find_plan(self, host: str, path: str, method: str) -> tuple[Match, RoutePlan] | None:
-        """Return the route of a path, with its plan; None where it is not to be served here."""
+    def find_way(self, host: str, raw_path: bytes, method: str) -> Way | None:
+        """Return where a path leads; None where it is not to be served here."""
         table = self._engine.store.table
         if table is not self._table:
             self._table = table
             self._plans.clear()
-        match = table.find(host, tuple(path[1:].split("/")))
+            self._ways.clear()
+        key = (host, raw_path, method)
+        try:
+            return self._ways[key]
+        except KeyError:
+            pass
+        found = self._find_way(table, host, raw_path.decode(), method)
+        if len(raw_path) <= _LONGEST_KNOWN:
+            if len(self._ways) >= _MOST_KNOWN:
+                self._ways.clear()
+            self._ways[key] = found
+        return found
+
+    def _find_way(self, table: RoutingTable, host: str, path: str, method: str) -> Way | None:
+        parsed = RequestPath(path, tuple(path[1:].split("/")), None, is_plain=True)
+        match = table.find(host, parsed.segments)
         if match is None:
             return None
         routes = match.routes
@@ -154,7 +181,7 @@ class QuickLane:
             # With the route, so that no other one gets its id.
             known = self._plans[id(route)] = (route, _plan(route, table))
         plan = known[1]
-        return None if plan is None else (match, plan)
+        return None if plan is None else Way(parsed, match, plan)
 
     def find_response(self, head: bytes) -> KnownResponse | None:
         """Return what is made of the head of a response, None where it is not usual."""
@@ -212,14 +239,6 @@ class QuickLane:
         has_limits = any(name.lower() in _LIMIT_NAMES for name, _ in headers)
         size = len(raw) + head.length
         return KnownResponse(sent[:-2], head.status, size, len(raw), has_limits)
-
-
-def limit_lines(context: RequestContext) -> bytes:
-    """Return the lines that tell a client of its limit."""
-    result = context.limit_result
-    if result is None:
-        return b""
-    return "".join([f"{name}: {value}\r\n" for name, value in limit_headers(result)]).encode()
 
 
 def encode_tail(engine: FastEngine, context: RequestContext, plan: RoutePlan) -> bytes:

@@ -6,15 +6,15 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from stoa_proxy.core.exchange import Forward, RequestContext
-from stoa_proxy.core.table import Match
+from stoa_proxy.core.limit_headers import limit_lines
+from stoa_proxy.core.model import Consumer
 from stoa_proxy.engines.complete.upstream.connection import UpstreamConnection
 from stoa_proxy.engines.complete.upstream.pool import Pool
 from stoa_proxy.engines.fast.call import UpstreamCall
 from stoa_proxy.engines.fast.exchange import Exchange
-from stoa_proxy.engines.fast.quick import Block, QuickLane, RoutePlan, encode_tail, limit_lines
+from stoa_proxy.engines.fast.quick import Block, QuickLane, RoutePlan, Way, encode_tail
 from stoa_proxy.engines.fast.upload import Upload
 from stoa_proxy.engines.fast.upstream import FastUpstream, fast_end
-from stoa_proxy.http.targets import RequestPath
 
 if TYPE_CHECKING:
     from stoa_proxy.engines.fast.connection import FastConnection
@@ -27,17 +27,17 @@ class QuickExchange:
     """
 
     __slots__ = (
-        "_block", "_connection", "_consumer", "_context", "_end", "_engine", "_lane", "_link",
-        "_match", "_method", "_path", "_plan", "_pool", "_query", "_started", "_tail",
-        "_tail_block", "_tail_plan", "has_begun", "upload", "wants_body",
+        "_block", "_connection", "_consumer", "_context", "_end", "_engine", "_hidden", "_lane",
+        "_link", "_method", "_plan", "_pool", "_query", "_started", "_tail", "_tail_block",
+        "_tail_plan", "_way", "has_begun", "upload", "wants_body",
     )  # fmt: skip
 
     _block: Block
     _connection: UpstreamConnection
     _end: FastUpstream
-    _match: Match
     _plan: RoutePlan
     _pool: Pool
+    _way: Way
 
     def __init__(self, link: FastConnection, lane: QuickLane) -> None:
         self._link = link
@@ -47,7 +47,8 @@ class QuickExchange:
         self._tail = b""
         self._tail_block: Block | None = None
         self._tail_plan: RoutePlan | None = None
-        self._consumer: object = None
+        self._consumer: Consumer | None = None
+        self._hidden: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
         self.upload: Upload | None = None
         self.has_begun = False
         self.wants_body = True
@@ -63,21 +64,28 @@ class QuickExchange:
         if block is None:
             return False
         raw_method, raw_path, query = line.groups()
-        method, path = raw_method.decode(), raw_path.decode()
-        found = lane.find_plan(block.host, path, method)
-        if found is None:
+        method = raw_method.decode()
+        way = lane.find_way(block.host, raw_path, method)
+        if way is None:
             return False
         # From here on the request is this one's.
-        self._block, (self._match, self._plan), self._started = block, found, started
-        self._method, self._path, self._query = method, path, query
-        plan = self._plan
+        self._block, self._way, self._started = block, way, started
+        self._method, self._query = method, query
+        plan = self._plan = way.plan
         engine.shares.touch(link)
         now = engine.loop.time()
         link.begin_quick(self, now + plan.timeout)
         context = None
         if plan.needs_context:
             context = self._context = self._make_context()
-            for policy in plan.filters:
+            filters = plan.filters
+            is_same = self._tail_plan is plan and self._tail_block is block
+            if is_same and plan.is_remembered:
+                # The last request, which passed, had the same headers and the same table.
+                context.consumer = self._consumer
+                context.hidden_headers, context.secret_headers = self._hidden
+                filters = plan.counting
+            for policy in filters:
                 refusal = policy.request_filter(context)
                 if refusal is not None:
                     self._make_exchange(context).refuse(context, refusal)
@@ -112,6 +120,8 @@ class QuickExchange:
         ):
             self._tail = encode_tail(engine, context or self._make_context(), plan)
             self._tail_block, self._tail_plan, self._consumer = self._block, plan, consumer
+            if context is not None:
+                self._hidden = context.hidden_headers, context.secret_headers
         pool.join()
         self._pool, self._connection = pool, connection
         self._end = end = fast_end(connection)
@@ -140,7 +150,8 @@ class QuickExchange:
             self._promote()[1].receive(data)
             return
         engine, plan = self._engine, self._plan
-        lines = b"" if context is None else limit_lines(context)
+        limit = None if context is None else context.limit_result
+        lines = b"" if limit is None else limit_lines(limit)
         link.transport.write(b"%b%b\r\n%b" % (known.sent, lines, data[start:]))
         self._end.receiver = None
         self._pool.keep(self._connection)
@@ -194,13 +205,13 @@ class QuickExchange:
         """Do nothing: no response has begun."""
 
     def _make_context(self) -> RequestContext:
-        path, query = self._path, self._query
-        text = None if query is None else query.decode()
-        target = path if text is None else f"{path}?{text}"
-        parsed = RequestPath(path, tuple(path[1:].split("/")), text, is_plain=True)
-        return self._lane.make_context(
-            self._method, target, parsed, self._block, self._match, self._link.client_address
-        )
+        path, match, _ = self._way
+        target = path.raw
+        if self._query is not None:
+            path = path._replace(query=self._query.decode())
+            target = f"{path.raw}?{path.query}"
+        client = self._link.client_address
+        return self._lane.make_context(self._method, target, path, self._block, match, client)
 
     def _make_exchange(self, context: RequestContext) -> Exchange:
         exchange = Exchange(self._link, context.head, started=self._started)

@@ -30,20 +30,22 @@ def find_policies(document: Mapping[str, Any], remarks: Remarks) -> list[dict[st
     if any(not option for option in options):
         remarks.add("security", "", "{}", f"it may be left out, so {_NOT_SAID}")
         return []
-    best: list[dict[str, Any]] = []
-    chosen = -1
-    for index, option in enumerate(options):
-        policies = [_policy(schemes.get(str(name))) for name in option]
-        found = [policy for policy in policies if policy is not None]
-        if len(found) == len(policies) and found:
-            best, chosen = found, index
-            break
-        if len(found) > len(best):
-            best, chosen = found, index
-    for index, option in enumerate(options):
+    # An API with both policies takes a key or a token: ways to call become policies, and of schemes
+    # that are asked for together one.
+    alone = [option for option in options if len(option) == 1]
+    chosen: dict[str, str] = {}
+    for option in (*alone, *(one for one in options if len(one) > 1)):
+        for name in map(str, option):
+            policy = _policy(schemes.get(name))
+            is_free = policy is not None and policy["type"] not in chosen
+            if policy is not None and is_free and (len(option) == 1 or not chosen):
+                chosen[policy["type"]] = name
+    for option in options:
         for name, scopes in option.items():
-            _note(str(name), schemes.get(str(name)), scopes, index == chosen, remarks)
-    return list({policy["type"]: policy for policy in best}.values())
+            named = schemes.get(str(name))
+            _note(str(name), named, scopes, str(name) in chosen.values(), remarks)
+    found = (_policy(schemes[name]) for name in chosen.values())
+    return [policy for policy in found if policy is not None]
 
 
 def _schemes(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -132,7 +134,7 @@ def _note(
     if policy is None:
         remarks.add(what, "", _kind(scheme), f"{_reason(scheme)}; {_NOT_SAID}")
     elif not is_chosen:
-        effect = "one of several ways to call; a policy asks for another one"
+        effect = "a policy asks for something else in its stead, or of what is asked for with it"
         remarks.add(what, "", _kind(scheme), effect)
     elif policy["type"] == "api_key":
         remarks.add(what, "", _kind(scheme), _KEYS)

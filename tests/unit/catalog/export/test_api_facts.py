@@ -98,10 +98,15 @@ def test_the_base_path_becomes_a_route_beside_the_tenants_own() -> None:
         ([{"oidc": []}], [{"type": "jwt", "config": {"issuer": "https://id.example/realm"}}]),
         ([{"oauth": ["a"]}, {"key": []}], [{"type": "api_key", "config": {
             "in": "header", "name": "X-Key"}}]),
-        ([{"key": [], "oidc": []}], [
+        ([{"key": []}, {"oidc": []}], [
             {"type": "api_key", "config": {"in": "header", "name": "X-Key"}},
             {"type": "jwt", "config": {"issuer": "https://id.example/realm"}},
         ]),
+        # Both policies would mean either: of what is asked for together one is written.
+        ([{"key": [], "oidc": []}], [{"type": "api_key", "config": {
+            "in": "header", "name": "X-Key"}}]),
+        ([{"key": [], "basic": []}, {"oidc": []}], [
+            {"type": "jwt", "config": {"issuer": "https://id.example/realm"}}]),
         ([{"oauth": ["a"]}], None),
         ([{"basic": []}], None),
         ([{"tls": []}], None),

@@ -101,6 +101,7 @@ class Peer:
     name: str
     port: int
     process: subprocess.Popen[bytes]
+    folder: Path
     cpu: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
@@ -177,7 +178,7 @@ def start_peer(core: int, folder: Path, work: str, upstream: int) -> Peer:
         http = FULL.format(
             port=port, upstream=upstream, key=KEY, folder=folder / "full", locations=locations
         )
-    return Peer(f"nginx {work}", port, start_nginx(core, folder, work, http))
+    return Peer(f"nginx {work}", port, start_nginx(core, folder, work, http), folder)
 
 
 def start_ours(core: int, folder: Path, engine: str, work: str, upstream: int) -> Peer:
@@ -185,7 +186,7 @@ def start_ours(core: int, folder: Path, engine: str, work: str, upstream: int) -
     log = folder / f"{engine}.{work}.log"
     arguments = ["serve", engine, work, str(port), str(upstream), str(log)]
     process = start(core, [sys.executable, "-m", "benchmarks.proxy_peers", *arguments])
-    return Peer(f"stoa_proxy {engine} {work}", port, process)
+    return Peer(f"stoa_proxy {engine} {work}", port, process, folder)
 
 
 def route(upstream: int, name: str) -> dict[str, Any]:
@@ -255,7 +256,7 @@ def load(core: int, peer: Peer, work: str, seconds: float) -> None:
                "--latency", *(word for one in headers for word in ("-H", one)),
                f"http://127.0.0.1:{peer.port}{PATHS[work]}"]  # fmt: skip
     if os.environ.get("VARY"):
-        script = Path(tempfile.gettempdir()) / f"proxy_peers.{os.getpid()}.lua"
+        script = peer.folder / "varied.lua"
         script.write_text(VARIED)
         command[-1:-1] = ["-s", str(script)]
     before = peer.seconds()

@@ -265,6 +265,9 @@ class FastConnection(ClientLink):
         self.is_held = False
         if self._is_lost or self.transport.is_closing():
             return
+        if self._framing.is_inside_body and self.is_closing:
+            self._close_slowly()
+            return
         if self._framing.is_inside_body:
             # Nothing but the rest of a body is waited for, so it makes room for others.
             self.is_ending = True

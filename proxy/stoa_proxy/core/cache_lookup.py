@@ -78,6 +78,7 @@ def serve_stored(stored: StoredResponse, head: RequestHead, now: float) -> Respo
         # RFC 9211, 2: what this cache did.
         ("Cache-Status", f"stoa-gateway; hit; ttl={int(stored.fresh - age)}"),
     ]
-    if is_not_modified(head, stored.headers):
+    # Conditions are of successes alone (RFC 9110, 13.2.1).
+    if stored.status < 300 and is_not_modified(head, stored.headers):
         return Respond(304, tuple(without(headers, _OF_BODIES)))
     return Respond(stored.status, tuple(headers), stored.body)

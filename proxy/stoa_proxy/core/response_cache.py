@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from stoa_proxy.core.policy_states import MetricFamily, PolicyState
@@ -35,6 +35,11 @@ class CacheUrl(NamedTuple):
     origin: str
     path: str
     query: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes, roughly: clients choose path and query, up to 64 KiB."""
+        return sum(map(len, self))
 
 
 class FlightKey(NamedTuple):
@@ -68,13 +73,15 @@ class StoredResponse:
     stale_if_error: float
     needs_validation: bool
     is_for_all: bool
+    # Of the URL that it is kept under, set by `store`.
+    url_size: int = field(init=False, default=0)
 
     @property
     def size(self) -> int:
-        """Bytes of memory that it takes, roughly."""
+        """Bytes of memory that it takes with its URL, roughly."""
         named = sum(len(name) + len(value) for name, value in self.headers)
         asked = sum(len(name) + len(value) for name, value in self.variant)
-        return len(self.body) + named + asked + _OVERHEAD
+        return len(self.body) + named + asked + self.url_size + _OVERHEAD
 
     def age_at(self, now: float) -> float:
         """Return how old it is (RFC 9111, 4.2.3)."""
@@ -89,7 +96,8 @@ class ResponseCache(PolicyState):
         self.flights: Flights[FlightKey] = Flights(clock)
         self.results = dict.fromkeys(_RESULTS, 0)
         self._tenants: dict[str, _TenantCache] = {}
-        self._not_kept: OrderedDict[CacheUrl, float] = OrderedDict()
+        # By the URL's hash, for a URL may have 64 KiB; of two with the same nobody waits in vain.
+        self._not_kept: OrderedDict[int, float] = OrderedDict()
         self._size = 0
 
     @property
@@ -139,7 +147,7 @@ class ResponseCache(PolicyState):
         before = tenant.size
         tenant.store(url, response)
         self._size += tenant.size - before
-        self._not_kept.pop(url, None)
+        self._not_kept.pop(hash(url), None)
         while self._size > _IN_ALL:
             # From whoever has most, which may be another tenant than this one.
             largest = max(self._tenants.values(), key=lambda one: one.size)
@@ -167,19 +175,21 @@ class ResponseCache(PolicyState):
 
     def note_not_kept(self, url: CacheUrl) -> None:
         """Note that a response is not kept, so that nobody waits for the next one."""
-        self._not_kept[url] = self.clock.monotonic() + _NOT_KEPT_SECONDS
-        self._not_kept.move_to_end(url)
+        key = hash(url)
+        self._not_kept[key] = self.clock.monotonic() + _NOT_KEPT_SECONDS
+        self._not_kept.move_to_end(key)
         if len(self._not_kept) > _MAX_NOT_KEPT:
             self._not_kept.popitem(last=False)
 
     def is_worth_waiting(self, url: CacheUrl) -> bool:
         """Whether the response of a URL may be kept, as far as is known."""
-        until = self._not_kept.get(url)
+        key = hash(url)
+        until = self._not_kept.get(key)
         if until is None:
             return True
         if until > self.clock.monotonic():
             return False
-        del self._not_kept[url]
+        del self._not_kept[key]
         return True
 
 
@@ -191,6 +201,7 @@ class _TenantCache:
         self.size = 0
 
     def store(self, url: CacheUrl, response: StoredResponse) -> None:
+        response.url_size = url.size
         variants = self.urls.setdefault(url, [])
         self.urls.move_to_end(url)
         for index, old in enumerate(variants):

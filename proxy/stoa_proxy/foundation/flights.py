@@ -68,8 +68,12 @@ class Flights(Generic[K]):
         flight = self._flights[key] = Flight(self._clock.monotonic() + seconds)
         return flight
 
-    def end(self, key: K, flight: Flight) -> None:
-        """Note the end of work; nothing happens for one that has ended."""
+    def give_up(self, key: K, flight: Flight) -> None:
+        """Let nobody else wait for work that takes too long; those who do may go on doing so."""
         if self._flights.get(key) is flight:
             del self._flights[key]
+
+    def end(self, key: K, flight: Flight) -> None:
+        """Note the end of work; nothing happens for one that has ended."""
+        self.give_up(key, flight)
         flight.end()

@@ -1,4 +1,4 @@
-"""One of several tasks does what all of them want at the same moment; the others wait for it."""
+"""Work that all who want the same at one moment wait for, done once."""
 
 from __future__ import annotations
 
@@ -11,46 +11,49 @@ V = TypeVar("V")
 
 
 class SingleFlight(Generic[K, V]):
-    """Runs equal work once at a time, by key.
+    """Runs equal work once at a time, by key, in a task of its own.
 
-    The first task runs it itself, so nothing runs for nobody: when that task is cancelled, one of
-    those that wait takes its place.
+    Whoever waits may leave or lose patience, and takes nothing from the others: what is slow would
+    never be done if it began anew each time. So the work has to end by itself.
     """
 
     def __init__(self) -> None:
-        self._running: dict[K, asyncio.Future[V]] = {}
+        self._running: dict[K, asyncio.Task[V]] = {}
 
     def __len__(self) -> int:
         """Return how much work runs now."""
         return len(self._running)
 
     def is_running(self, key: K) -> bool:
-        """Whether some task runs the work of a key."""
+        """Whether the work of a key runs."""
         return key in self._running
 
-    async def run(self, key: K, work: Callable[[], Awaitable[V]]) -> V:
-        """Return what the work of a key returns, done by this task or by another one.
+    async def run(self, key: K, work: Callable[[], Awaitable[V]], seconds: float) -> V:
+        """Return what the work of a key returns, begun here or before.
 
-        Raises what the work raises.
+        Raises what the work raises, and TimeoutError after `seconds`; the work goes on then.
         """
-        while (running := self._running.get(key)) is not None:
-            # `wait` raises CancelledError only where this task is cancelled.
-            await asyncio.wait([running])
-            if not running.cancelled():
-                return running.result()
-        future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
-        self._running[key] = future
+        task = self._running.get(key)
+        if task is None:
+            loop = asyncio.get_running_loop()
+            task = self._running[key] = loop.create_task(self._work(key, work))
+        # Unlike awaiting it, this does not cancel the work where this task is cancelled.
+        done, _ = await asyncio.wait([task], timeout=seconds)
+        if not done:
+            raise TimeoutError
+        return task.result()
+
+    async def _work(self, key: K, work: Callable[[], Awaitable[V]]) -> V:
+        task = asyncio.current_task()
+        assert task is not None, "this is one"
+        task.add_done_callback(_read)
         try:
-            value = await work()
-        except asyncio.CancelledError:
-            future.cancel()
-            raise
-        except BaseException as error:
-            future.set_exception(error)
-            future.exception()  # read here, for perhaps nobody waits
-            raise
-        else:
-            future.set_result(value)
-            return value
+            return await work()
         finally:
             del self._running[key]
+
+
+def _read(task: asyncio.Task[V]) -> None:
+    """Look at an error, for perhaps nobody waits for it any more."""
+    if not task.cancelled():
+        task.exception()

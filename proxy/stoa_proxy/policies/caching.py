@@ -70,8 +70,13 @@ class Caching(AsyncPolicy):
         """Wait for an equal request, for a bounded time."""
         flight = self._find_flight(context)
         if flight is not None:
-            self._look(context).has_waited = True
+            look = self._look(context)
+            look.has_waited = True
             await flight.wait(min(_WAIT_SECONDS, context.route.timeout * 0.8))
+            if not flight.is_over:
+                # Its client may read slowly on purpose, and would keep everybody waiting.
+                key = self._flight_key(look, context.head)
+                context.states.of(ResponseCache).flights.give_up(key, flight)
         return None
 
     def request_filter(self, context: PolicyContext) -> Respond | None:
@@ -235,16 +240,16 @@ class Caching(AsyncPolicy):
         headers: Sequence[Header],
     ) -> Respond:
         cache = context.states.of(ResponseCache)
-        newer = filter_response_headers(headers)
-        fresh = self._make(
-            context,
-            look,
-            stored.status,
-            cache_rules.freshened(stored.headers, without(newer, frozenset({"set-cookie"}))),
-            stored.body,
-            stored.variant,
-        )
-        cache.replace(look.url, stored, fresh)
+        newer = without(filter_response_headers(headers), frozenset({"set-cookie"}))
+        kept = cache_rules.freshened(stored.headers, newer)
+        directives = cache_rules.read_directives(cache_rules.values_of(kept, "cache-control"))
+        fresh = self._make(context, look, stored.status, kept, stored.body, stored.variant)
+        personal = look.is_personal
+        is_kept = cache_rules.is_storable(stored.status, kept, directives, personal=personal)
+        if is_kept and self._variant(look, context.head, kept) == stored.variant:
+            cache.replace(look.url, stored, fresh)
+        elif not personal:  # it is for others than before, or for nobody else
+            cache.remove(look.url)
         cache.results["revalidated"] += 1
         self._land(context)
         return serve_stored(fresh, context.head, context.clock.monotonic())

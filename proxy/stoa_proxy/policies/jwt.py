@@ -43,6 +43,7 @@ _OF_CONSUMERS: Final = ("x-consumer-", "x-tenant-id")
 _MAX_VERIFIED: Final = 4096
 _MAX_VERIFIED_BYTES: Final = 4 * 1024 * 1024
 _MAX_CLAIMS: Final = 64
+_WAIT_SECONDS: Final = 4.0
 # What one header for the backend may hold.
 _MAX_FORWARDED: Final = 4096
 
@@ -154,7 +155,9 @@ class Jwt(AsyncPolicy):
         token = self._present(context).token
         if token is not None:
             keys = context.states.of(KeySets)
-            await keys.update(context.route.tenant_id, self.source, token, services)
+            # Less than the engine gives, or the keys of before would be of no use.
+            seconds = min(_WAIT_SECONDS, context.route.timeout * 0.8)
+            await keys.update(context.route.tenant_id, self.source, token, services, seconds)
         return None
 
     def request_filter(self, context: PolicyContext) -> Respond | None:

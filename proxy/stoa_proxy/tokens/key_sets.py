@@ -7,6 +7,7 @@ are used, for an hour at most.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections import OrderedDict
@@ -29,6 +30,8 @@ _LEAST_FRESH, _FRESH, _MOST_FRESH = 60.0, 300.0, 3600.0
 _STALE: Final = 3600.0
 _LOOK_AGAIN: Final = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+# So long who could do without waits for new keys.
+_PATIENCE: Final = 1.0
 # Key sets of one tenant, of at most 100 keys each; the one that was used longest ago is dropped.
 _MAX_SOURCES: Final = 64
 _MAX_AGE: Final = re.compile(r"max-age=\"?([0-9]{1,9})")
@@ -109,23 +112,34 @@ class KeySets(PolicyState):
         return digest in found.digests and self.clock.monotonic() < found.usable_until
 
     async def update(
-        self, tenant: str, source: KeySource, token: SentToken, services: Services
+        self,
+        tenant: str,
+        source: KeySource,
+        token: SentToken,
+        services: Services,
+        seconds: float,
     ) -> None:
         """Fetch the keys that a token needs, where they are not here or may be old.
 
-        Raises ServiceFailed where there are none to check it with.
+        Waits for `seconds` at most, and less where the token can be checked with the keys of
+        before. Raises ServiceFailed where there are none to check it with.
         """
         found = self._find(tenant, source)
         place = (tenant, source)
         now = self.clock.monotonic()
-        is_usable = now < found.usable_until
+        has_key = now < found.usable_until and bool(select_keys(token, found.keys))
         if self._wants_fetch(found, token, now) and not (
             # Who has what it needs does not wait for what another one asks for already.
-            is_usable and self._fetching.is_running(place) and select_keys(token, found.keys)
+            has_key and self._fetching.is_running(place)
         ):
-            await self._fetching.run(place, lambda: self._fetch(found, source, services))
+            seconds = min(seconds, _PATIENCE) if has_key else seconds
+            # Fetching goes on when time is up, and has an end of its own.
+            with contextlib.suppress(TimeoutError):
+                await self._fetching.run(
+                    place, lambda: self._fetch(found, source, services), seconds
+                )
         if self.clock.monotonic() >= found.usable_until:
-            raise ServiceFailed(f"no keys of the issuer: {found.trouble}")
+            raise ServiceFailed(f"no keys of the issuer: {found.trouble or 'they do not come'}")
 
     def _find(self, tenant: str, source: KeySource) -> _KeySet:
         sources = self._tenants.get(tenant)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 from hypothesis import given
@@ -63,6 +64,17 @@ def test_bytes_are_counted_exactly_and_bounded(
             for part in cache._tenants.values():
                 assert part.size <= 12_000
                 assert all(len(variants) <= 3 for variants in part.urls.values())
+
+
+def test_long_urls_of_short_responses_are_bounded_too() -> None:
+    cache = ResponseCache(FakeClock())
+    for number in range(600):
+        cache.store(url("t", f"{number}/".ljust(60_000, "x")), response(1))
+    assert sum(len(one.path) for part in cache._tenants.values() for one in part.urls) < 17 * 2**20
+    for number in range(600):
+        cache.note_not_kept(url("t", f"{number}/".ljust(60_000, "y")))
+    assert not cache.is_worth_waiting(url("t", "7/".ljust(60_000, "y")))
+    assert sys.getsizeof(next(iter(cache._not_kept))) < 100
 
 
 def test_one_tenant_displaces_nothing_of_another_within_its_share() -> None:

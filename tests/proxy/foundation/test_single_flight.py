@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 from stoa_proxy.foundation.single_flight import SingleFlight
@@ -23,7 +24,7 @@ class Work:
 
 
 async def start(flights: SingleFlight[str, int], work: Work, count: int) -> list[asyncio.Task[int]]:
-    tasks = [asyncio.create_task(flights.run("a", work.run)) for _ in range(count)]
+    tasks = [asyncio.create_task(flights.run("a", work.run, 5.0)) for _ in range(count)]
     await asyncio.sleep(0)
     return tasks
 
@@ -36,7 +37,7 @@ async def test_all_that_wait_get_the_result_of_one() -> None:
     work.gate.set()
     assert await asyncio.gather(*tasks) == [1] * 5
     assert (work.runs, len(flights)) == (1, 0)
-    assert await flights.run("a", work.run) == 2
+    assert await flights.run("a", work.run, 5.0) == 2
 
 
 async def test_an_error_is_everybodys() -> None:
@@ -50,17 +51,34 @@ async def test_an_error_is_everybodys() -> None:
     assert (work.runs, len(flights)) == (1, 0)
 
 
-async def test_another_one_goes_on_when_the_first_is_cancelled() -> None:
+async def test_the_work_goes_on_when_the_first_is_cancelled_or_loses_patience() -> None:
     flights: SingleFlight[str, int] = SingleFlight()
     work = Work()
     first, second, third = await start(flights, work, 3)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    while work.runs < 2:
-        await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):
+        await flights.run("a", work.run, 0.001)
     work.gate.set()
-    assert await asyncio.gather(second, third) == [2, 2]
+    assert await asyncio.gather(second, third) == [1, 1]
+    assert (work.runs, len(flights)) == (1, 0)
+
+
+async def test_an_error_that_nobody_waits_for_is_no_noise(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    flights: SingleFlight[str, int] = SingleFlight()
+    work = Work()
+    work.error = ValueError("no")
+    with pytest.raises(TimeoutError):
+        await flights.run("a", work.run, 0.001)
+    work.gate.set()
+    while len(flights):
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert not caplog.records
 
 
 async def test_one_that_waits_can_leave() -> None:

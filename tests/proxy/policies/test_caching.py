@@ -362,6 +362,74 @@ async def test_responses_that_are_not_kept_are_waited_for_once(cached: Any, orig
 
 
 @pytest.mark.parametrize(
+    "forbidding",
+    [
+        {"Cache-Control": "private, max-age=60"},
+        {"Cache-Control": "no-store"},
+        {"Vary": "*"},
+        {"Vary": "X-Who"},
+    ],
+    ids=str,
+)
+async def test_a_validation_that_says_it_is_not_for_all_ends_what_is_kept(
+    cached: Any, origin: Origin, clock: FakeClock, forbidding: dict[str, str]
+) -> None:
+    api = await cached()
+    origin.etag, origin.headers = '"v1"', {"Cache-Control": "max-age=10"}
+    assert await bodies(api, 1, X_Who="me") == ["1"]
+    clock.advance(10)
+    origin.headers = {"Cache-Control": "max-age=60", **forbidding}
+    assert await bodies(api, 1, X_Who="me") == ["1"]
+    origin.etag = ""
+    assert await bodies(api, 1, X_Who="you") == ["2"]
+
+
+async def test_conditions_are_not_those_of_errors_that_are_kept(
+    cached: Any, origin: Origin
+) -> None:
+    api = await cached(statuses=[404])
+    origin.status = 404
+    await get(api)
+    assert await get(api, If_None_Match="*") == (404, "1")
+
+
+def third_waits(api: Api) -> bool:
+    flights = api.gateway.pipeline.states.of(ResponseCache).flights._flights
+    return any(flight._waiting for flight in flights.values())
+
+
+async def test_a_client_that_never_reads_keeps_others_waiting_once_and_not_again(
+    api: Api, start_upstream: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates: list[asyncio.Event] = []
+    came = asyncio.Queue[int]()
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        gates.append(asyncio.Event())
+        came.put_nowait(len(gates))
+        await gates[-1].wait()
+        return web.Response(text="ok")
+
+    upstream = await start_upstream(answer)
+    await api.route(upstream.url)
+    await api.policy("caching", {"ttl": "1m"})
+    monkeypatch.setattr("stoa_proxy.policies.caching._WAIT_SECONDS", 0.02)
+    async with asyncio.timeout(10):
+        first = asyncio.create_task(get(api))
+        await came.get()
+        second = asyncio.create_task(get(api))
+        assert await came.get() == 2
+        monkeypatch.setattr("stoa_proxy.policies.caching._WAIT_SECONDS", 60.0)
+        third = asyncio.create_task(get(api))
+        while not third_waits(api):
+            await asyncio.sleep(0)
+        gates[1].set()
+        assert await second == await third == (200, "ok")
+        gates[0].set()
+        await first
+
+
+@pytest.mark.parametrize(
     ("method", "status", "is_gone"),
     [("POST", 200, True), ("DELETE", 204, True), ("PUT", 500, False), ("PATCH", 409, False)],
 )

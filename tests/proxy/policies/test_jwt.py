@@ -393,8 +393,7 @@ async def test_keys_are_fetched_once_for_all_that_wait_and_a_client_that_leaves_
     issuer.gate.set()
     answers = await asyncio.wait_for(asyncio.gather(*others), 5)
     assert [answer.status for answer in answers] == [200] * 4
-    # Once for the one that left, once for whoever took its place.
-    assert len(issuer.calls) <= 2
+    assert len(issuer.calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -451,6 +450,35 @@ async def test_keys_of_before_are_used_while_the_issuer_is_down_but_not_for_ever
     issuer.status = 200
     clock.advance(30)
     assert (await api.get("/a/x", bearer(make_token(clock)))).status == 200
+
+
+async def test_keys_of_before_are_used_while_the_issuer_hangs(
+    guarded: Any, issuer: Issuer, clock: FakeClock, upstream: Upstream
+) -> None:
+    api = await guarded()
+    await api.route(upstream.url, timeout_ms=200)
+    assert (await api.get("/a/x", bearer(make_token(clock)))).status == 200
+    issuer.gate = asyncio.Event()
+    clock.advance(301)
+    for _ in range(3):
+        assert (await api.get("/a/x", bearer(make_token(clock)))).status == 200
+    assert len(issuer.calls) == 2
+    issuer.gate.set()
+
+
+async def test_an_issuer_that_is_slower_than_requests_wait_is_not_asked_anew_by_each(
+    guarded: Any, issuer: Issuer, clock: FakeClock, upstream: Upstream
+) -> None:
+    api = await guarded()
+    await api.route(upstream.url, timeout_ms=100)
+    issuer.gate = asyncio.Event()
+    for _ in range(3):
+        assert (await api.get("/a/x", bearer(make_token(clock)))).status == 503
+    issuer.gate.set()
+    async with asyncio.timeout(5):
+        while (await api.get("/a/x", bearer(make_token(clock)))).status != 200:
+            await asyncio.sleep(0)
+    assert issuer.calls == ["/keys"]
 
 
 async def test_the_issuer_says_how_long_its_keys_are_good(

@@ -22,6 +22,7 @@ from stoa_proxy.engines.fast.request_head import parse_fields
 from stoa_proxy.engines.fast.response_head import WITHOUT_BODY, encode_head
 from stoa_proxy.engines.fast.response_reader import parse_response_head
 from stoa_proxy.errors import FramingRefused, RequestRefused, UpstreamFailed
+from stoa_proxy.http import framing
 from stoa_proxy.http.framing import Framing
 from stoa_proxy.http.heads import (
     Headers,
@@ -127,7 +128,8 @@ class QuickLane:
 
     def read_line(self, data: bytes) -> re.Match[bytes] | None:
         """Return the request line that bytes begin with, None for one that is not usual."""
-        return _LINE.match(data)
+        # The headers may be known, and no bound has been checked for both together.
+        return None if len(data) > framing.MAX_HEAD else _LINE.match(data)
 
     def find_block(self, block: bytes, data: bytes) -> Block | None:
         """Return what is known of the bytes behind a request line; None where they are unusual.
@@ -208,12 +210,12 @@ class QuickLane:
         return context
 
     def _read_block(self, block: bytes, data: bytes) -> Block | None:
-        framing = Framing()
+        reader = Framing()
         try:
-            head, rest = framing.read_head(data)
+            head, rest = reader.read_head(data)
         except FramingRefused:
             return None
-        if not head or rest or framing.is_inside_body or framing.is_last:
+        if not head or rest or reader.is_inside_body or reader.is_last:
             return None
         fields = parse_fields(block)
         if fields is None or fields.expects or fields.is_last or "via" in fields.keys:

@@ -206,3 +206,20 @@ async def test_headers_that_differ_are_never_mixed_up() -> None:
             assert len(lane._blocks) <= 512
     for number, head in enumerate(upstream.heads):
         assert b"X-Key: %d\r\n" % (number % 700) in head
+
+
+async def test_headers_that_are_known_do_not_let_a_longer_head_through(
+    monkeypatch: pytest.MonkeyPatch, exchanges_made: list[Exchange]
+) -> None:
+    upstream = Upstream()
+    async with serving(upstream.talk) as url, running(engine="fast") as api:
+        await api.route(url)
+        async with client_of(api) as client:
+            for _ in range(2):
+                assert (await client.ask())[0].startswith(b"HTTP/1.1 200 ")
+            monkeypatch.setattr("stoa_proxy.http.framing.MAX_HEAD", len(GET))
+            made = len(exchanges_made)
+            assert (await client.ask())[0].startswith(b"HTTP/1.1 200 ")
+            assert len(exchanges_made) == made, "the shortest way is taken"
+            longer = GET.replace(b"/a/x", b"/a/xy")
+            assert (await client.ask(longer))[0].startswith(b"HTTP/1.1 400 ")

@@ -66,14 +66,15 @@ class Response:
                 self.body, parse_constant=_reject_constant, parse_float=finite_or_text
             )
         except (ValueError, RecursionError):
-            kind = "HTML" if self._is_html else "no JSON"
+            kind = "HTML" if self.is_html else "no JSON"
             _malformed(f"{what} was expected as JSON and {kind} came")
         if shape is not None and not isinstance(value, shape):
             _malformed(f"{what} was expected as a JSON {_NAMES[shape]}, not as {_name(value)}")
         return value
 
     @property
-    def _is_html(self) -> bool:
+    def is_html(self) -> bool:
+        """Whether the body is a page for people, whatever its headers say."""
         # A login page or a proxy's error page; the type of the content is often wrong on those.
         start = self.body[:256].lstrip().lower()
         return start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body"))

@@ -93,3 +93,56 @@ async def test_the_key_of_another_application_is_refused_and_stays_with_it(way: 
             if key.key == OLD and not key.is_revoked and one.status == "ACCEPTED"
         ]
         assert holders == [mobile.id]
+
+
+LIES = {
+    "fault": (500, "it broke"),
+    "page": (200, "<!doctype html><p>Sign in"),
+    "lie": (200, '{"status": "ACCEPTED"}'),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_plan_stays_until_every_application_has_taken_its_key_along(
+    way: str, lie: str
+) -> None:
+    version, options = WAYS[way]
+    async with bed(version, **options) as here:
+        await here.rig.converge(here.specs)
+        renamed = here.specs
+        renamed[BILLING] = {**renamed[BILLING], "plans": [{"name": "silver", "perMinute": 100}]}
+        subscriptions = [{"api": "billing", "plan": "silver"}]
+        renamed[MOBILE] = {**renamed[MOBILE], "subscriptions": subscriptions}
+        plan = await here.rig.plan(renamed)
+        here.double.fails_once("*_transfer", *LIES[lie])
+        outcomes = {o.change.key: o for o in await here.rig.execute(plan)}
+        assert outcomes[MOBILE].status is Status.FAILED
+        assert (outcomes[BILLING].status, outcomes[BILLING].reason) == (
+            Status.BLOCKED, "DependencyFailed",
+        )  # fmt: skip
+        assert "application/acme/mobile" in outcomes[BILLING].message
+        # The key of a subscription that ended with its plan could never be used again.
+        assert working(here) == [OLD]
+        outcomes = {o.change.key: o for o in await here.rig.converge(renamed)}
+        assert {o.status for o in outcomes.values()} == {Status.APPLIED}, outcomes
+        assert working(here) == [OLD]
+        assert (await here.rig.plan(renamed)).is_empty
+        assert {plan.spec["name"] for plan in here.api("Billing").plans
+                if plan.spec["status"] == "PUBLISHED"} == {"silver"}  # fmt: skip
+
+
+async def test_an_api_that_was_not_written_is_not_written_to_remove_its_plans() -> None:
+    async with bed() as here:
+        await here.rig.converge(here.specs)
+        renamed = here.specs
+        renamed[BILLING] = {**renamed[BILLING], "plans": [{"name": "silver", "perMinute": 100}]}
+        subscriptions = [{"api": "billing", "plan": "silver"}]
+        renamed[MOBILE] = {**renamed[MOBILE], "subscriptions": subscriptions}
+        plan = await here.rig.plan(renamed)
+        here.double.fails_once("PUT /automation/*/apis", 400, "refused")
+        outcomes = {o.change.key: o for o in await here.rig.execute(plan)}
+        assert outcomes[BILLING].status is Status.QUARANTINED
+        assert {plan.spec["name"] for plan in here.api("Billing").plans
+                if plan.spec["status"] == "PUBLISHED"} == {"gold"}  # fmt: skip
+        assert working(here) == [OLD]

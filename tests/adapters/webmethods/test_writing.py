@@ -250,3 +250,32 @@ async def test_two_paths_change_hands_without_a_moment_unserved(old: Bed) -> Non
     assert statuses(await old.rig.converge(swapped)) == {(Status.APPLIED, "")}
     assert "DELETE /urlaliases" not in old.writes()
     assert (await old.rig.plan(swapped)).is_empty
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_an_api_is_served_again_though_its_activation_failed_at_first(
+    old: Bed, times: int
+) -> None:
+    await old.rig.converge(old.specs)
+    changed = {**old.specs, BILLING: {**old.specs[BILLING], "version": "2.0.0"}}
+    plan = await old.rig.plan(changed)
+    old.double.faults.fail("PUT */activate", 500, times=times)
+    outcomes = await old.rig.execute(plan)
+    assert {one.status for one in outcomes} == {Status.APPLIED}, [o.message for o in outcomes]
+    billing = old.api("acme-billing")
+    assert (billing["isActive"], billing["apiVersion"]) == (True, "2.0.0")
+
+
+async def test_an_api_that_cannot_be_activated_again_is_not_called_applied(old: Bed) -> None:
+    await old.rig.converge(old.specs)
+    changed = {**old.specs, BILLING: {**old.specs[BILLING], "version": "2.0.0"}}
+    plan = await old.rig.plan(changed)
+    old.double.faults.fail("PUT */activate", 500, times=100)
+    outcomes = await old.rig.execute(plan)
+    assert [(o.change.key, o.status, o.reason) for o in outcomes] == [
+        (BILLING, Status.FAILED, "GatewayError")
+    ]
+    old.double.faults.heal()
+    outcomes = await old.rig.converge(changed)
+    assert {one.status for one in outcomes} == {Status.APPLIED}
+    assert old.api("acme-billing")["isActive"]

@@ -245,10 +245,19 @@ class GraviteeClient:
         expect: Collection[int] = (200, 201, 202, 204),
         repeatable: bool = True,
     ) -> Response:
-        """Send one write. Bodies of answers are read by nobody: some echo keys (R.1 row 11)."""
-        return await self.http.request(
+        """Send one write. Bodies of answers are read by nobody: some echo keys (R.1 row 11).
+
+        Raises GatewayMalformed for a page with a good status: a proxy sent it, and wrote nothing.
+        """
+        response = await self.http.request(
             method, path, what, body=body, expect=expect, repeatable=repeatable
         )
+        if response.is_html:
+            raise GatewayMalformed(
+                f"{what}: the gateway acknowledged it with a page (HTML {response.status}): a "
+                "proxy or a login stands before it"
+            )
+        return response
 
     # lists
 

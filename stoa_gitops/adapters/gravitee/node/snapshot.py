@@ -202,6 +202,18 @@ class Snapshot:
         return {one.key: one for one in held if one is not None}
 
     @cached_property
+    def application_ids(self) -> Mapping[Key, str]:
+        """The ids of our applications."""
+        marked = [
+            (read_application_mark(tree.get("description")), tree) for tree in self.applications
+        ]
+        return {
+            mark.key: str(tree.get("id") or "")
+            for mark, tree in marked
+            if mark is not None and mark.owner == self.owner
+        }
+
+    @cached_property
     def foreign_routes(self) -> tuple[ForeignRoute, ...]:
         """Every route of an API that is not ours, whether a document expresses it or not."""
         found = [

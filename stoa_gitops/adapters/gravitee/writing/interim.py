@@ -25,6 +25,7 @@ class InterimStates:
     def __init__(self, rewrite: Rewrite) -> None:
         self._rewrite = rewrite
         self._retiring: dict[Key, ApiParts] = {}
+        self._kept: dict[Key, frozenset[tuple[str, str]]] = {}
         self._parked: dict[Key, ApiParts] = {}
 
     @property
@@ -41,7 +42,17 @@ class InterimStates:
         found = [plan for plan in kept if read_plan_name(plan) not in names]
         if found:
             self._retiring[after.key] = after
+            named = (read_plan_name(plan) for plan in found)
+            self._kept[after.key] = frozenset((n.plan, n.security) for n in named if n is not None)
             definition["plans"] += found
+
+    def kept_plans(self, key: Key) -> frozenset[tuple[str, str]]:
+        """Return plan and kind of security of each plan that was kept."""
+        return self._kept.get(key, frozenset())
+
+    def leave_plans(self, key: Key) -> None:
+        """Leave the plans that were kept where they are: a later run removes them."""
+        self._retiring.pop(key, None)
 
     async def retire(self, key: Key) -> None:
         """Remove the plans that were kept."""

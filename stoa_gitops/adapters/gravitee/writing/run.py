@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from stoa_gitops.adapter_sdk.blocking import FailedDependencies, outcome_of
 from stoa_gitops.adapter_sdk.contract import AdapterResult, Write, WriteLimits
 from stoa_gitops.adapter_sdk.results import failure, internal_error
+from stoa_gitops.adapters.gravitee.entities.consumers import LIVE
 from stoa_gitops.adapters.gravitee.node.session import Session
 from stoa_gitops.adapters.gravitee.writing.apis import ApiWriter
 from stoa_gitops.adapters.gravitee.writing.consumers import ConsumerWriter
@@ -53,14 +54,60 @@ class PlanRun:
         if coming:
             await self._write_applications(coming)
         for key in self._apis.interim.retiring:
-            await self._retire(key, [w for w in writes if w.change.key == key])
+            await self._retire(key, [w for w in writes if _group_of(w) == key], coming)
 
-    async def _retire(self, key: Key, writes: Sequence[Write]) -> None:
-        """Remove plans that were kept for applications; an API that still has them is not done."""
+    async def _retire(self, key: Key, writes: Sequence[Write], coming: Sequence[Write]) -> None:
+        """Remove plans that were kept for applications; an API that still has them is not done.
+
+        They stay where the API itself was not written, and where an application has not taken its
+        key along: the key of a subscription that ends with its plan cannot be used again.
+        """
+        if not all(self._is_applied(write) for write in writes):
+            self._apis.interim.leave_plans(key)
+            return
+        behind = await self._timed(self._behind(key, coming))
+        if isinstance(behind, AdapterResult):
+            self._apis.interim.leave_plans(key)
+            for write in writes:
+                self._finish(write, behind)
+            return
+        if behind is not None:
+            self._apis.interim.leave_plans(key)
+            message = f"written, but for plans that {behind} still uses: it was not applied"
+            for write in writes:
+                outcome = Outcome(write.change, Status.BLOCKED, "DependencyFailed", message)
+                self.outcomes[id(write)] = outcome
+            return
         result = await self._timed(self._apis.interim.retire(key))
         for write in writes:
             if isinstance(result, AdapterResult) and not result.success:
                 self._finish(write, result)
+
+    async def _behind(self, key: Key, coming: Sequence[Write]) -> Key | None:
+        """Return an application that has yet to take its key along from a plan that was kept.
+
+        The gateway is asked: what it acknowledged need not have happened.
+        """
+        movers = [write for write in coming if key in _subscribed(write)]
+        for write in movers:
+            if not self._is_applied(write):
+                return write.change.key
+        snapshot = await self._session.read_snapshot()
+        held, kept = snapshot.apis.get(key), self._apis.interim.kept_plans(key)
+        if held is None:
+            return None
+        left = {
+            one.application_id
+            for one in held.subscriptions
+            if one.status in LIVE and held.plans.get(one.plan_id) in kept
+        }
+        ids = snapshot.application_ids
+        keys = (write.change.key for write in movers)
+        return next((key for key in keys if ids.get(key) in left), None)
+
+    def _is_applied(self, write: Write) -> bool:
+        outcome = self.outcomes.get(id(write))
+        return outcome is not None and outcome.status is Status.APPLIED
 
     async def _write_apis(self, writes: Sequence[Write]) -> None:
         parked: dict[Key, Write] = {}
@@ -152,6 +199,11 @@ class PlanRun:
         outcome = outcome_of(write.change, result)
         self.outcomes[id(write)] = outcome
         self._failed.add_outcome(outcome)
+
+
+def _group_of(write: Write) -> Key:
+    """Return the API that a change is written with, or the object itself."""
+    return write.change.key.parent or write.change.key
 
 
 def _pending_change(write: Write) -> PendingChange:

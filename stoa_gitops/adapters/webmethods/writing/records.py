@@ -129,7 +129,7 @@ class RecordWriter:
                 await self._send("PUT", path, what, compiled)
         finally:
             if is_active:
-                await self._serve_again(api_id)
+                is_active = await self._serve_again(api_id)
         return is_active
 
     async def _send(self, method: str, path: str, what: str, compiled: CompiledApi) -> JsonTree:
@@ -141,14 +141,22 @@ class RecordWriter:
         fields = {name: str(value) for name, value in compiled.body.items()}
         return await self._client.files.import_file(method, path, what, fields, compiled.upload)
 
-    async def _serve_again(self, api_id: str) -> None:
-        """Activate an API that was active and is not any more, whatever the update did to it."""
-        try:
-            found = await self._client.find_api(api_id)
-            if found is not None and found.get("isActive") is not True:
-                await self._client.switch(api_id, is_on=True)
-        except GatewayError as error:
-            log.warning("API %s may be inactive after a write that failed: %s", api_id, error)
+    async def _serve_again(self, api_id: str) -> bool:
+        """Activate an API that was active and is not any more, whatever the update did to it.
+
+        Returns whether it is active now; an activation that a fault ended is tried once more.
+        """
+        for is_last in (False, True):
+            try:
+                found = await self._client.find_api(api_id)
+                if found is not None and found.get("isActive") is not True:
+                    await self._client.switch(api_id, is_on=True)
+                return True
+            except GatewayError as error:
+                if is_last:
+                    message = "API %s may be inactive after a write that failed: %s"
+                    log.warning(message, api_id, error)
+        return False
 
     async def take_back(self, held: HeldApi, compiled: CompiledApi) -> None:
         """Delete what this run made of an API that it could not finish."""

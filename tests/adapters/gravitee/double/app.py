@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fnmatch
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -79,8 +80,13 @@ class GraviteeDouble:
         self.passwords = {name: name for name in ("admin", "api1", "user")}
         self.writes_left: int | None = None
         self.read_only, self.refuses_reads = "", False
+        self._failing: tuple[str, int, str] | None = None
         self.requests: list[str] = []
         self.bodies: list[tuple[str, Any]] = []
+
+    def fails_once(self, pattern: str, status: int, text: str) -> None:
+        """Answer the next request such as `POST *_transfer` without carrying it out."""
+        self._failing = pattern, status, text
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self._guarded], client_max_size=1 << 26)
@@ -182,7 +188,7 @@ class GraviteeDouble:
             return _unauthorized()
         if request.method != "GET" and {"Origin", "Referer"} & set(request.headers):
             return web.Response(status=403)
-        refusal = self._refuse_by_state(request)
+        refusal = self._refuse_by_state(request) or self._fail_planned(request)
         if refusal is not None:
             return refusal
         request[ACCOUNT] = account
@@ -204,6 +210,13 @@ class GraviteeDouble:
             return None
         self.writes_left = max(self.writes_left - 1, -1)
         return _unauthorized() if self.writes_left < 0 else None
+
+    def _fail_planned(self, request: web.Request) -> web.Response | None:
+        line, planned = f"{request.method} {request.path}", self._failing
+        if planned is None or not fnmatch.fnmatchcase(line, planned[0]):
+            return None
+        self._failing = None
+        return web.Response(status=planned[1], text=planned[2])
 
     def _account(self, request: web.Request) -> str | None:
         scheme, _, value = request.headers.get("Authorization", "").partition(" ")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -16,6 +15,7 @@ from stoa_proxy.core.access_logs import STREAMS, AccessLogs, Place
 from stoa_proxy.core.policy import Services
 from stoa_proxy.errors import ServiceFailed
 from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.foundation.output_thread import OutputThread
 from stoa_proxy.foundation.throttled_log import ThrottledLog
 
 _log = logging.getLogger("stoa_proxy.access")
@@ -49,6 +49,8 @@ class AccessLogWriter:
         self._jitter = jitter
         self._throttled_log = ThrottledLog(_log, clock)
         self._tasks: dict[Place, asyncio.Task[None]] = {}
+        # One for each, so that one that hangs keeps the other from nothing.
+        self._threads = {stream: OutputThread() for stream in STREAMS}
         self._is_stopping = False
 
     def start(self) -> None:
@@ -69,6 +71,8 @@ class AccessLogWriter:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
+        for thread in self._threads.values():
+            thread.stop()
         for place in self._logs.waiting():
             while lines := self._logs.take(place):
                 self._logs.count("lost", len(lines))
@@ -83,8 +87,11 @@ class AccessLogWriter:
             if not self._is_stopping:
                 await self._pause(_GATHER_SECONDS)
             while lines := self._logs.take(place):
-                is_written = await self._write(place, lines)
-                self._logs.count("written" if is_written else "lost", len(lines))
+                is_written = False
+                try:
+                    is_written = await self._write(place, lines)
+                finally:
+                    self._logs.count("written" if is_written else "lost", len(lines))
         finally:
             self._tasks.pop(place, None)
 
@@ -93,7 +100,7 @@ class AccessLogWriter:
         content = b"".join(lines)
         if sink in STREAMS:
             try:
-                await asyncio.to_thread(_write_stream, sink, content)
+                await self._threads[sink].write(sink, content)
             except OSError as error:
                 self._report(tenant, sink, error.strerror or type(error).__name__)
                 return False
@@ -132,18 +139,6 @@ class AccessLogWriter:
             reason,
             subject=tenant,
         )
-
-
-def _write_stream(name: str, content: bytes) -> None:
-    """Write to a stream of the process; on a thread, for a pipe may be full."""
-    stream = sys.stdout if name == "stdout" else sys.stderr
-    buffer = getattr(stream, "buffer", None)
-    if buffer is None:  # a text stream that was put in its place
-        stream.write(content.decode())
-        stream.flush()
-        return
-    buffer.write(content)
-    buffer.flush()
 
 
 def _nothing(_: Place) -> None:

@@ -45,8 +45,8 @@ class BreakerKey(NamedTuple):
 class Breaker:
     """The state of one breaker; times are those of the monotonic clock.
 
-    `probe_until` is when a request that was let through half open counts as lost: a client may
-    leave before its response.
+    `probe_until` is when a request that was let through half open counts as lost, if nothing is
+    heard of its end before.
     """
 
     state: State = "closed"
@@ -142,6 +142,19 @@ class CircuitBreakers(PolicyState):
         self._rejected += 1
         until = breaker.until if breaker.state == "open" else breaker.probe_until
         return until - now
+
+    def probe_until(self, key: BreakerKey) -> float:
+        """Return until when a request is awaited that was let through half open, 0 without one."""
+        breaker = self._breakers.get(key)
+        return 0.0 if breaker is None or breaker.state != "half_open" else breaker.probe_until
+
+    def release(self, key: BreakerKey, until: float) -> None:
+        """Await no longer the request that was awaited `until` then: it ended without an outcome.
+
+        Its client left, or it was not sent.
+        """
+        if until and self.probe_until(key) == until:
+            self._breakers[key].probe_until = 0.0
 
     def note(self, key: BreakerKey, rules: BreakerRules, *, is_failure: bool | None) -> None:
         """Count an outcome; None is one that tells nothing of the backend."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from stoa_proxy.core.backend import Backend
 from stoa_proxy.core.circuit_breakers import BreakerKey, BreakerRules, CircuitBreakers
@@ -12,6 +13,7 @@ from stoa_proxy.core.policy import (
     Policy,
     PolicyContext,
     PolicyType,
+    RequestEnd,
     Unavailable,
     always_public,
 )
@@ -22,6 +24,13 @@ from stoa_proxy.policies.parsing import check_keys, read_positive, read_seconds
 _FAILURES = frozenset({"unreachable", "no-answer", "bad-answer", "timeout"})
 # Beyond the route's own time limit, for what comes before and after the call.
 _MORE_SECONDS = 5.0
+
+
+class _Probe(NamedTuple):
+    """A request that tries a backend half open, awaited `until` then."""
+
+    key: BreakerKey
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +44,20 @@ class CircuitBreaker(Policy):
         """Keep a request from a backend whose breaker is open."""
         breakers = context.states.of(CircuitBreakers)
         seconds = context.route.timeout + _MORE_SECONDS
-        wait = breakers.refuse(self._key(context, backend), self.rules, seconds)
-        return None if wait is None else Unavailable("circuit-open", wait)
+        key = self._key(context, backend)
+        wait = breakers.refuse(key, self.rules, seconds)
+        if wait is not None:
+            return Unavailable("circuit-open", wait)
+        until = breakers.probe_until(key)
+        if until:
+            context.notes[CircuitBreaker] = _Probe(key, until)
+        return None
 
     def upstream_outcome(
         self, context: PolicyContext, backend: Backend, outcome: UpstreamFailed | int | None
     ) -> None:
         """Count failures to respond and 5xx; any other response is a success."""
+        context.notes.pop(CircuitBreaker, None)
         is_failure: bool | None = None
         if isinstance(outcome, int):
             is_failure = outcome >= 500
@@ -49,6 +65,15 @@ class CircuitBreaker(Policy):
             is_failure = True
         breakers = context.states.of(CircuitBreakers)
         breakers.note(self._key(context, backend), self.rules, is_failure=is_failure)
+
+    def log(self, context: PolicyContext, end: RequestEnd) -> None:
+        """Let the next request try the backend where this one was to and did not, as a client left.
+
+        Else whoever sends requests and leaves could keep a backend from everybody.
+        """
+        probe = context.notes.pop(CircuitBreaker, None)
+        if isinstance(probe, _Probe):
+            context.states.of(CircuitBreakers).release(probe.key, probe.until)
 
     def _key(self, context: PolicyContext, backend: Backend) -> BreakerKey:
         host = f"[{backend.host}]" if ":" in backend.host else backend.host

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -214,6 +217,39 @@ async def test_lines_go_to_a_stream_of_the_process_also_those_of_the_end(
     written = getattr(capfd.readouterr(), "out" if sink == "stdout" else "err")
     lines = [json.loads(line) for line in written.splitlines() if line.startswith('{"time"')]
     assert [line["path"] for line in lines] == ["/a/0", "/a/1", "/a/2"]
+
+
+async def test_a_stream_that_hangs_keeps_nothing_waiting_not_even_the_end(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stoa_proxy.access_log_writer._STOP_SECONDS", 0.05)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 65536)
+    os.set_blocking(writing, True)
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        async with running() as api:
+            for number in range(40):  # more tenants than the pool of the event loop has threads
+                names = {"id": f"r{number}", "tenant_id": f"t{number}"}
+                await api.route(upstream.url, f"/a{number}", **names)
+                await api.policy("logging", {"sinks": ["stdout"]}, f"r{number}")
+                assert (await api.get(f"/a{number}/x")).status == 200
+            async with asyncio.timeout(5):
+                while api.gateway.pipeline.states.of(AccessLogs).waiting():
+                    await asyncio.sleep(0.01)
+                assert await asyncio.to_thread(int) == 0
+        assert (await counts(api))["lost"] == 40
+        # Nobody at the end of the process waits for it. It ends as soon as somebody reads.
+        hanging = [thread for thread in threading.enumerate() if thread.name == "output"]
+        assert [thread.daemon for thread in hanging] == [True]
+        while hanging[0].is_alive():
+            os.set_blocking(reading, False)
+            with contextlib.suppress(BlockingIOError):
+                os.read(reading, 65536)
+            await asyncio.sleep(0)
 
 
 async def test_sinks_are_called_under_the_address_rules_of_backends(

@@ -200,7 +200,9 @@ def _indent(line: str) -> int:
 def _spellings(key: str) -> tuple[str, ...]:
     """Return how a key may be written: as it is, and in quotes."""
     single = "'" + key.replace("'", "''") + "'"
-    return tuple({key, single, json.dumps(key), json.dumps(key, ensure_ascii=False)})
+    quoted = {single, json.dumps(key), json.dumps(key, ensure_ascii=False)}
+    # What begins with a quote is written in others: `'0'` as it is would be the key `0`.
+    return tuple(quoted if key.startswith(("'", '"')) else {key, *quoted})
 
 
 def _flow_child(text: str, start: int, part: str | int) -> tuple[int, int] | None:

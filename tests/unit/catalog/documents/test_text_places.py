@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stoa_gitops.catalog.documents.text_places import SearchBudget, TextPlaces
@@ -77,6 +77,7 @@ def compare(text: str, value: Any) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @given(value=DOCUMENT)
+@example(value={"0": None, "'0'": None, '"0"': None})
 def test_each_value_and_key_is_where_the_full_parser_sees_it(form: str, value: Any) -> None:
     compare(FORMS[form](value), value)
 

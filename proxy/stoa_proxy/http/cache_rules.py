@@ -42,9 +42,14 @@ class Lifetime(NamedTuple):
 
 
 def read_directives(values: Iterable[str]) -> dict[str, str]:
-    """Return the directives of `Cache-Control` headers, names in lower case; the first counts."""
+    """Return the directives of `Cache-Control` headers, names in lower case; the first counts.
+
+    A quote that is not closed hides what follows it, so that nothing is stored.
+    """
     found: dict[str, str] = {}
     for value in values:
+        if value.count('"') % 2:
+            found.setdefault("no-store", "")
         for part in _split(value):
             name, _, argument = part.partition("=")
             if name.strip():

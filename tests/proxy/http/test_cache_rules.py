@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from stoa_proxy.http import cache_rules as rules
 from stoa_proxy.http.heads import RequestHead, lower_names
@@ -34,6 +34,7 @@ headers = st.lists(
 
 @examples(400)
 @given(st.integers(100, 599), headers, st.booleans())
+@example(200, [("Cache-Control", '"'), ("Cache-Control", '", private')], False)
 def test_what_is_kept_is_for_others(
     status: int, found: list[tuple[str, str]], personal: bool
 ) -> None:

@@ -63,10 +63,15 @@ class BodyRecorder:
             self._keep(b"".join(self._parts))
 
 
-def announced_size(headers: Sequence[Header]) -> int:
-    """Return the length that a response announces, 0 where it does not."""
+def is_recordable(status: int, headers: Sequence[Header]) -> bool:
+    """Whether a response is short enough, as far as it says, and shows when it is cut off.
+
+    It does not where the end of the connection ends it, as when its backend dies.
+    """
     values = values_of(headers, "content-length")
-    return int(values[0]) if values and values[0].isdecimal() else 0
+    size = int(values[0]) if values and values[0].isdecimal() else 0
+    shows_end = bool(values) or status == 204 or bool(values_of(headers, "transfer-encoding"))
+    return shows_end and size <= MAX_BODY
 
 
 def serve_stored(stored: StoredResponse, head: RequestHead, now: float) -> Respond:

@@ -11,7 +11,7 @@ from stoa_proxy.core.backend import Backend
 from stoa_proxy.core.cache_lookup import (
     BodyRecorder,
     CacheLookup,
-    announced_size,
+    is_recordable,
     serve_stored,
 )
 from stoa_proxy.core.match import edit_query, parameter_name
@@ -26,7 +26,6 @@ from stoa_proxy.core.policy import (
 )
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.response_cache import (
-    MAX_BODY,
     CacheUrl,
     FlightKey,
     ResponseCache,
@@ -279,7 +278,7 @@ class Caching(AsyncPolicy):
             status in self.statuses
             and variant is not None
             and cache_rules.is_storable(status, kept, directives, personal=look.is_personal)
-            and announced_size(kept) <= MAX_BODY
+            and is_recordable(status, headers)
         )
         if variant is None or not is_kept:
             if not look.is_personal:

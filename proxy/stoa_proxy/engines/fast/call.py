@@ -175,13 +175,13 @@ class UpstreamCall:
         self.end()
         self._caller.on_error(error)
 
-    def lose(self) -> None:
-        """Learn that the connection has ended."""
+    def lose(self, *, in_order: bool) -> None:
+        """Learn that the connection has ended; only in order it ends a body without a length."""
         if self._is_ended:
             return
         if not self._has_head:
             self._fail(self._reader.failure())
-        elif not self._reader.is_whole and self._reader.end():
+        elif not self._reader.is_whole and in_order and self._reader.end():
             self._caller.on_content(b"")
         elif not self._reader.is_whole:
             self._break_off()

@@ -168,9 +168,9 @@ class QuickExchange:
             pipeline.count_request(self._method, plan.route, known.status, seconds)
         link.end_quick()
 
-    def lose(self) -> None:
+    def lose(self, *, in_order: bool) -> None:
         """Learn that the connection to the upstream has ended."""
-        self._promote()[1].lose()
+        self._promote()[1].lose(in_order=in_order)
 
     def fail(self, error: Exception) -> None:
         """Learn of an error of ours."""

@@ -19,8 +19,8 @@ class Receiver(Protocol):
         """Learn that the bytes could not be taken, by an error of ours."""
         ...
 
-    def lose(self) -> None:
-        """Learn that the connection has ended."""
+    def lose(self, *, in_order: bool) -> None:
+        """Learn that the connection has ended, `in_order` or by an error such as a reset."""
         ...
 
     def pause_body(self) -> None:
@@ -62,7 +62,7 @@ class FastUpstream(Reader):
         receiver = self.receiver
         if receiver is not None:
             try:
-                receiver.lose()
+                receiver.lose(in_order=exc is None)
             except Exception as error:  # noqa: BLE001 - see above
                 receiver.fail(error)
 

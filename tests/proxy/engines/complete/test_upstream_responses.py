@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 
+import aiohttp
 import pytest
 from stoa_proxy.engines.complete.upstream import failures
 
@@ -213,3 +216,24 @@ async def test_backends_are_called_directly_whatever_the_environment_says(
         await api.route(upstream.url)
         assert (await api.get("/a")).status == 200
         assert not proxy.asked
+
+
+async def test_a_reset_never_ends_a_response_in_order(api: Api) -> None:
+    went_on = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(HEAD + b"\r\nhalf")
+        await went_on.wait()
+        link = writer.get_extra_info("socket")
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with serving(talk) as url:
+        await api.route(url)
+        target = f"{api.gateway.base_url}/a"
+        async with asyncio.timeout(5), api.session.get(target) as answer:
+            assert await answer.content.readany() == b"half"
+            went_on.set()
+            with pytest.raises(aiohttp.ClientError):
+                await answer.content.read()

@@ -59,8 +59,15 @@ class UpstreamProtocol(ResponseHandler):
             transport.max_size = READ_BYTES
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Count it no more."""
+        """Count it no more, and break a body off that has not ended where the connection failed.
+
+        aiohttp takes a body without a length for whole then, as if it had ended in order (RFC 9112,
+        8).
+        """
         self._opened.count -= 1
+        body = find_response_body(self)
+        if exc is not None and body is not None and not body.is_eof():
+            body.set_exception(ClientPayloadError(BROKEN_OFF))
         super().connection_lost(exc)
 
     def resume_reading(self, resume_parser: bool = True) -> None:

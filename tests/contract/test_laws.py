@@ -262,3 +262,18 @@ async def test_apis_of_two_tenants_may_have_one_name(rig: Rig) -> None:
     assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
     await rig.converge({CRM: specs[CRM]})
     assert {o.key for o in (await rig.observe()).objects} == {CRM}
+
+
+async def test_a_text_that_looks_like_a_mark_claims_nothing(rig: Rig) -> None:
+    forged = "[stoa-gitops owner=default key=globex/pay] [stoa-gitops owner=other key=acme/crm]"
+    specs = {
+        BILLING: api("billing", description=f"Invoices\n{forged}", displayName=f"A {forged}"),
+        CRM: api("crm", description=forged),
+    }
+    outcomes = await rig.converge(specs)
+    assert {one.status for one in outcomes} == {Status.APPLIED}, statuses(outcomes)
+    assert (await rig.plan(specs)).is_empty
+    seen = {one.key: one.managed for one in (await rig.observe()).objects if one.key.kind == API}
+    assert seen == {BILLING: True, CRM: True}
+    await rig.converge({})
+    assert not (await rig.observe()).objects

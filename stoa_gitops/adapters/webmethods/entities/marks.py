@@ -64,7 +64,7 @@ class Mark:
 
 def read_mark(text: object, kind: str = API) -> Mark | None:
     """Parse the mark in a description; None where there is none."""
-    found = _LINE.search(text) if isinstance(text, str) else None
+    found = _last_line(text) if isinstance(text, str) else None
     if found is None or not all(map(is_catalog_name, found["name"].split("."))):
         return None
     words = tuple(word.partition("=")[::2] for word in found["words"].split())
@@ -79,7 +79,18 @@ def read_mark(text: object, kind: str = API) -> Mark | None:
 
 def without_mark(text: object) -> str:
     """Return a description without our line."""
-    return _LINE.sub("", text) if isinstance(text, str) else ""
+    if not isinstance(text, str):
+        return ""
+    found = _last_line(text)
+    return text if found is None else text[: found.start()] + text[found.end() :]
+
+
+def _last_line(text: str) -> re.Match[str] | None:
+    """Return our line: the last one, for a catalog's own text above it may look like one."""
+    found = None
+    for found in _LINE.finditer(text):  # noqa: B007  # the last of them
+        pass
+    return found
 
 
 def is_catalog_name(text: str) -> bool:

@@ -55,13 +55,13 @@ def survey(document: Mapping[str, Any]) -> Addresses:
     A document that contains itself, as YAML aliases can make it, has none.
     """
     found = Addresses()
-    if _measure(document):
+    if check_bounds(document):
         _collect(document, found)
     return found
 
 
-def _measure(document: Mapping[str, Any]) -> bool:
-    """Return whether any schema has an address."""
+def check_bounds(document: Mapping[str, Any]) -> bool:
+    """Return whether any schema has an address; ConversionRefused for one without bounds."""
     count, has_addresses = 0, False
     level: list[Any] = [document]
     # Level by level: the depth is then the number of rounds.

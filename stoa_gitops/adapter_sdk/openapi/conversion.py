@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from stoa_gitops.adapter_sdk.openapi.bounds import survey
+from stoa_gitops.adapter_sdk.openapi.bounds import check_bounds, survey
 from stoa_gitops.adapter_sdk.openapi.errors import ConversionRefused
 from stoa_gitops.adapter_sdk.openapi.exactness import Part
 from stoa_gitops.adapter_sdk.openapi.jobs import REMOVED, Context, Job
@@ -65,6 +65,7 @@ def convert(document: Mapping[str, Any]) -> Conversion:
     """
     version = str(document.get("openapi", "")) if isinstance(document, Mapping) else ""
     if re.match(r"3\.0\b", version):
+        check_bounds(document)
         return Conversion(document, ())
     if not re.match(r"3\.1\b", version):
         raise ConversionRefused(

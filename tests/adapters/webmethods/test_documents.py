@@ -184,3 +184,17 @@ def test_no_truth_value_is_left_as_a_schema(schema: Any) -> None:
             todo += one.values()
         elif isinstance(one, list):
             todo += one
+
+
+@pytest.mark.parametrize(
+    "version", [{"openapi": "3.0.3"}, {"openapi": "3.1.0"}, {"swagger": "2.0"}], ids=str
+)
+def test_a_document_that_nests_deeper_than_writers_of_json_go_is_refused(
+    version: dict[str, str],
+) -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(900):
+        schema = {"items": schema}
+    document = {**version, "info": {}, "paths": {}, "components": {"schemas": {"A": schema}}}
+    with pytest.raises(Inexpressible, match="nests deeper than 256 levels"):
+        import_form(document, "openapi.json")

@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
+from stoa_gitops.adapter_sdk.openapi.bounds import check_bounds
 from stoa_gitops.adapter_sdk.openapi.conversion import convert
 from stoa_gitops.adapter_sdk.openapi.errors import ConversionRefused
 from stoa_gitops.adapter_sdk.openapi.losses import summary_lines
@@ -115,9 +116,10 @@ def load_document(spec: ObjectSpec) -> ApiDocument | None:
 
 def import_form(tree: Mapping[str, Any], name: str) -> ApiDocument:
     """Return a parsed document as it can be imported. Raises Inexpressible."""
-    if str(tree.get("swagger", "")).startswith("2."):
-        return ApiDocument("swagger", _adapted(tree))
     try:
+        if str(tree.get("swagger", "")).startswith("2."):
+            check_bounds(tree)
+            return ApiDocument("swagger", _adapted(tree))
         converted = convert(tree)
     except ConversionRefused as error:
         raise Inexpressible(f"{name}: webMethods reads OpenAPI 3.0: {error}") from None

@@ -140,8 +140,10 @@ class CircuitBreakers(PolicyState):
             return None
         breaker.rejected_count += 1
         self._rejected += 1
-        until = breaker.until if breaker.state == "open" else breaker.probe_until
-        return until - now
+        # The sum of a time and a pause, less that time, can be more than the pause.
+        if breaker.state == "open":
+            return min(breaker.until - now, rules.reset)
+        return min(breaker.probe_until - now, probe_seconds)
 
     def probe_until(self, key: BreakerKey) -> float:
         """Return until when a request is awaited that was let through half open, 0 without one."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from stoa_proxy.core.circuit_breakers import BreakerKey, BreakerRules, CircuitBreakers
 from stoa_proxy.policies import POLICIES
@@ -190,6 +190,7 @@ RULES = BreakerRules(3, 10.0, 30.0)
 
 
 @examples(400)
+@example([("ok", 1.9583747369973779), *[("bad", 0.0)] * 3, ("ok", 0.0)])
 @given(
     st.lists(st.tuples(st.sampled_from(["ok", "bad", "none"]), st.floats(0, 40)), max_size=60),
 )

@@ -10,6 +10,7 @@ import pytest
 from stoa_gitops.model.outcomes import Outcome, Status
 from tests.adapters.webmethods.beds import Bed
 from tests.adapters.webmethods.double import runtime
+from tests.contract import rig as contract
 from tests.contract.rig import BILLING, CRM, LIMIT, MOBILE, api
 
 PUT_API = "PUT /rest/apigateway/apis/*"
@@ -279,3 +280,22 @@ async def test_an_api_that_cannot_be_activated_again_is_not_called_applied(old: 
     outcomes = await old.rig.converge(changed)
     assert {one.status for one in outcomes} == {Status.APPLIED}
     assert old.api("acme-billing")["isActive"]
+
+
+async def test_a_fresh_key_that_was_acknowledged_and_not_stored_is_written_again(
+    old: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(contract.SECRETS, "env:FRESH", "fresh-key-1")
+    monkeypatch.setitem(contract.HMACS, "env:FRESH", "hmac-fresh")
+    await old.rig.converge(old.specs)
+    credential = {"type": "api_key", "key": {"$secret": "env:FRESH"}}
+    specs = {**old.specs, MOBILE: {**old.specs[MOBILE], "credentials": [credential]}}
+    plan = await old.rig.plan(specs)
+    old.double.faults.fail("PUT */applications/*", 200, {})
+    outcomes = await old.rig.execute(plan)
+    assert statuses(outcomes) == {(Status.FAILED, "HalfWritten")}
+    outcomes = await old.rig.converge(specs)
+    assert statuses(outcomes) == {(Status.APPLIED, "")}
+    accepted = runtime.accepted_keys(old.double.store, old.api("acme-billing"))
+    assert "fresh-key-1" in accepted
+    assert "mobile-key-1" not in accepted

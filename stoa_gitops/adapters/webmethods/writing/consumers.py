@@ -12,7 +12,7 @@ from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult
 from stoa_gitops.adapter_sdk.results import ok
-from stoa_gitops.adapters.webmethods.api.answers import created_id
+from stoa_gitops.adapters.webmethods.api.answers import HalfWritten, created_id
 from stoa_gitops.adapters.webmethods.api.client import WebMethodsClient
 from stoa_gitops.adapters.webmethods.entities.links import Link
 from stoa_gitops.adapters.webmethods.entities.marks import (
@@ -139,7 +139,13 @@ class ConsumerWriter:
         full = await self._client.find_application(application_id) or dict(held)
         kept = {name: item for name, item in full.items() if name not in _OF_SERVER}
         path, what = f"/applications/{application_id}", f"writing application {application['name']}"
-        await self._client.write("PUT", path, what, {**kept, **application})
+        answer = await self._client.write("PUT", path, what, {**kept, **application})
+        if answer.get("description") == application["description"]:
+            return
+        # The mark has fingerprints of the keys: nothing else tells a key that did not change.
+        found = await self._client.find_application(application_id) or {}
+        if found.get("description") != application["description"]:
+            raise HalfWritten(f"{what}: the gateway acknowledged it and stored something else")
 
     async def _link(self, application_id: str, apis: Iterable[str]) -> None:
         what = f"linking application {application_id}"

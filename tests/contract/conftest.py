@@ -7,10 +7,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.contract.rig import Rig
-from tests.contract.rigs import FOLDERS, RIGS
+from tests.contract.rigs import EARLIER, FOLDERS, RIGS
 
 
-@pytest.fixture(params=sorted(RIGS))
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.heavy if name in EARLIER else ())
+        for name in sorted(RIGS)
+    ]
+)
 async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     async with RIGS[request.param]() as rig:
         # A rig copied from another adapter's would test that one twice and its own never.

@@ -26,6 +26,14 @@ FOLDERS: Final = {
 }
 """By the name of the rig, such as `kong-3.9-document`: the folder of its adapter."""
 
+EARLIER: Final = frozenset(
+    {
+        "gravitee-4.1-classic", "gravitee-4.10", "gravitee-4.6-import",
+        "kong-3.4-database", "kong-3.4-document", "webmethods-10.15",
+    }
+)  # fmt: skip
+"""Rigs of versions before the latest: `make test-heavy` runs them."""
+
 RIGS: Final = {
     name: rigs_of(folder)[name.removeprefix(f"{folder}-")] for name, folder in FOLDERS.items()
 }

@@ -7,7 +7,7 @@ from hypothesis import settings
 # `make test-heavy` runs every law with FULL examples; `make test` with SUITE, so that the suite
 # stays short enough to be run before each push; `make quick` with QUICK.
 FULL = 200
-SUITE = 50
+SUITE = 40
 QUICK = 20
 
 

@@ -44,6 +44,11 @@ def has_owner_tag(tree: Mapping[str, Any], owner: str) -> bool:
     return owner_tag(owner) in (tree.get("tags") or ())
 
 
+def has_mark(tree: Mapping[str, Any]) -> bool:
+    """Whether somebody claims an entity, under whatever name."""
+    return any(tag.startswith(MARK) for tag in tree.get("tags") or ())
+
+
 def other_owner(tree: Mapping[str, Any]) -> str:
     """Return the catalog whose tag a foreign entity has; empty where there is none."""
     # Anybody can write a tag: what no catalog can be called is no name.

@@ -12,7 +12,7 @@ from stoa_gitops.adapter_sdk.unreadable import read_guarded
 from stoa_gitops.adapters.kong.api.client import EMPTY_HASH, KongClient
 from stoa_gitops.adapters.kong.entities.entity import COLLECTION_PATHS, Entity, JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.ownership import group_by_root, parent_id
-from stoa_gitops.adapters.kong.entities.tags import other_owner
+from stoa_gitops.adapters.kong.entities.tags import has_mark
 from stoa_gitops.adapters.kong.entities.versions import (
     RELIABLE_EMPTY_HASH,
     SHOWN_TARGETS,
@@ -249,7 +249,7 @@ def _is_ours(name: str, tree: JsonTree, node: NodeInfo, owner: str) -> bool:
     return name in _ROOTS and read_guarded(
         f"{name} {tree.get('id')}",
         lambda: (
-            not other_owner(tree)
+            not has_mark(tree)
             and tree["id"] == object_key(name, tree, node.options).identifier(owner)
         ),
         lambda _: False,

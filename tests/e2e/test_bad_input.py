@@ -202,6 +202,7 @@ def test_a_document_without_rights_is_a_finding_and_the_rest_goes_on(tmp_path: P
     assert done.returncode in (1, 5)
 
 
+@pytest.mark.heavy
 async def test_a_full_disk_stores_nothing_by_halves(tmp_path: Path) -> None:
     async with data_plane() as gateway:
         catalog = catalog_for(tmp_path / "c", edge=gateway.base_url)

@@ -104,6 +104,7 @@ async def test_a_plan_over_http_is_fresh_and_writes_nothing(tmp_path: Path, one:
         assert (await process.get("/apis/acme/second")).status_code == 404
 
 
+@pytest.mark.heavy
 async def test_suspended_survives_a_restart_and_resume_applies_what_waited(
     tmp_path: Path, one: str
 ) -> None:
@@ -171,6 +172,7 @@ async def test_a_webhook_shows_a_commit_long_before_the_poll(tmp_path: Path, one
         assert "a-secret" not in process.log.read_text()
 
 
+@pytest.mark.heavy
 async def test_the_token_survives_a_restart_and_is_for_its_owner_alone(tmp_path: Path) -> None:
     catalog = CatalogFolder(tmp_path / "c")
     catalog.api("demo", "http://backend.example.org")

@@ -203,6 +203,7 @@ async def _beat_until_refused(gateways: list[RealGateway]) -> set[int]:
     return found
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "point",
     ["registration-not-stored", "registration-stored", "registration-stored-not-noticed"],

@@ -47,6 +47,7 @@ async def test_apply_converges_and_the_second_plan_is_empty(tmp_path: Path) -> N
         assert (code, out) == (0, "No changes. 1 gateway matches working tree.\n")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("talk", "words"),
     [(html, "baseUrl"), (half, "baseUrl"), (silent, "no response")],

@@ -121,6 +121,7 @@ async def test_a_probe_waits_until_all_workers_have_the_new_routes(tmp_path: Pat
         assert code == 0, out + err
 
 
+@pytest.mark.heavy
 async def test_a_probe_that_is_not_answered_as_declared_fails_that_api_alone(
     tmp_path: Path,
 ) -> None:

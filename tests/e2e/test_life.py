@@ -78,6 +78,7 @@ async def test_a_start_without_any_catalog_and_without_anything_known_ends_in_wo
     assert "Traceback" not in err
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("broken", ["gateways/local.yaml", "catalog.yaml"])
 async def test_a_start_with_a_broken_document_of_all_tenants_keeps_what_was_live(
     tmp_path: Path, broken: str
@@ -288,6 +289,7 @@ async def test_told_to_end_while_a_gateway_hangs_the_process_ends_within_its_bou
         assert await ended_in_order_within(process, 20)
 
 
+@pytest.mark.heavy
 async def test_told_to_end_while_the_first_reading_hangs_the_process_ends_in_order(
     tmp_path: Path,
 ) -> None:
@@ -317,6 +319,7 @@ async def test_told_to_end_twice_the_process_ends_at_once(tmp_path: Path) -> Non
     assert "exiting immediately" in log.read_text()
 
 
+@pytest.mark.heavy
 async def test_a_gateway_whose_document_goes_keeps_what_it_has_and_is_worked_no_more(
     tmp_path: Path,
 ) -> None:
@@ -344,6 +347,7 @@ async def test_a_gateway_whose_document_goes_keeps_what_it_has_and_is_worked_no_
         assert "other was removed from the catalog" in process.log.read_text()
 
 
+@pytest.mark.heavy
 async def test_conditions_keep_their_times_over_a_restart(tmp_path: Path) -> None:
     catalog = CatalogFolder(tmp_path / "catalog")
     catalog.api("demo", "http://backend.example.org")
@@ -357,6 +361,7 @@ async def test_conditions_keep_their_times_over_a_restart(tmp_path: Path) -> Non
     assert times[0] == times[1]
 
 
+@pytest.mark.heavy
 async def test_a_store_of_a_later_version_is_left_as_it_is(tmp_path: Path) -> None:
     catalog = CatalogFolder(tmp_path / "catalog")
     catalog.api("demo", "http://backend.example.org")
@@ -377,6 +382,7 @@ async def test_a_store_of_a_later_version_is_left_as_it_is(tmp_path: Path) -> No
     assert file.read_bytes() == before
 
 
+@pytest.mark.heavy
 async def test_a_full_disk_is_reported_and_the_next_start_recovers(tmp_path: Path) -> None:
     async with data_plane() as gateway:
         catalog = CatalogFolder(tmp_path / "c")
@@ -419,6 +425,7 @@ async def conditions_of(state: Path) -> list[dict[str, str]]:
     return conditions
 
 
+@pytest.mark.heavy
 async def test_a_single_round_on_a_full_disk_comes_to_an_end(tmp_path: Path) -> None:
     async with data_plane() as gateway:
         catalog = CatalogFolder(tmp_path / "c")
@@ -454,6 +461,7 @@ def _small_files() -> None:
     os.umask(0o077)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("form", ["text", "json"])
 async def test_a_reader_of_stdout_that_goes_away_does_not_end_following(
     tmp_path: Path, form: str

@@ -63,6 +63,7 @@ async def test_an_invalid_catalog_is_5_whoever_reads_the_findings(
     assert code == 5
 
 
+@pytest.mark.heavy
 async def test_a_gateway_that_is_down_is_1_whoever_reads_it(tmp_path: Path) -> None:
     catalog = catalog_for(tmp_path / "catalog", edge="http://127.0.0.1:9")
     for verb in (("plan",), ("apply", "--yes")):
@@ -102,6 +103,7 @@ async def test_a_result_that_cannot_be_written_is_said_and_is_1(arguments: tuple
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.heavy
 @needs_full
 async def test_apply_changes_nothing_when_its_plan_cannot_be_written(tmp_path: Path) -> None:
     async with data_plane() as gateway:
@@ -115,6 +117,7 @@ async def test_apply_changes_nothing_when_its_plan_cannot_be_written(tmp_path: P
         assert code == 2, "it is still to be applied"
 
 
+@pytest.mark.heavy
 @needs_full
 async def test_run_goes_on_when_nothing_can_be_shown(tmp_path: Path) -> None:
     catalog = CatalogFolder(tmp_path / "catalog")

@@ -95,6 +95,7 @@ def test_a_created_object_shows_its_fields_on_request(
     assert "https://new.example" in capsys.readouterr().out
 
 
+@pytest.mark.heavy
 async def test_a_saved_plan_that_was_cut_anywhere_is_refused(tmp_path: Path) -> None:
     async with data_plane() as gateway:
         folder: CatalogFolder = catalog_for(tmp_path / "c", edge=gateway.base_url)

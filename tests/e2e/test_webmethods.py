@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.adapters.front import listening
 from tests.adapters.kong.double import KongDouble
 from tests.adapters.webmethods.double import WebMethodsDouble
@@ -68,6 +70,7 @@ async def kong_admin() -> AsyncIterator[str]:
         await runner.cleanup()
 
 
+@pytest.mark.heavy
 async def test_a_gateway_is_exported_into_a_private_file(tmp_path: Path) -> None:
     async with bed(tmp_path, WebMethodsDouble("10.15")) as here:
         file = tmp_path / "backup.zip"

@@ -24,7 +24,19 @@ async def parsed(response: Response, what: str, shape: type[Any] | None = dict) 
     """Return the JSON of a response, large ones parsed in a thread. Raises GatewayMalformed."""
     if len(response.body) < _PARSE_IN_THREAD_FROM:
         return response.json(what, shape)
-    return await asyncio.to_thread(response.json, what, shape)
+    return await asyncio.to_thread(_parse_large, response, what, shape)
+
+
+def _parse_large(response: Response, what: str, shape: type[Any] | None) -> Any:
+    """Parse by orjson where it is there: all definitions of a gateway have 17 MB and more."""
+    try:
+        import orjson
+
+        found = orjson.loads(response.body)
+    except (ImportError, ValueError):
+        # What is wrong with it, in words; and numbers that orjson does not read.
+        return response.json(what, shape)
+    return found if shape is None or isinstance(found, shape) else response.json(what, shape)
 
 
 def trees_in(found: Mapping[str, Any], key: str) -> list[JsonTree]:

@@ -100,7 +100,8 @@ class FleetService:
 
     async def restore(self) -> None:
         """Take over what an earlier process stored; raises StoreError."""
-        self.fleet.restore(await self.store.load_registrations(), self.steady())
+        records = await self.store.load_registrations()
+        self.fleet.restore(records, self.steady(), self.clock())
         if len(self.fleet):
             log.info("known from before: %s", counted(len(self.fleet), "registered gateway"))
 
@@ -126,11 +127,12 @@ class FleetService:
             self._registrations["failed",] += 1
             if done.is_new:  # nothing of it is stored: it comes again
                 self._undo(registration.id, entry)
+            elif registration.id in self.fleet.members:
+                # It is as it says, and stored later: who follows must not take it for as it was.
+                self._follow(registration, done)
             raise
         self._registrations["new" if done.is_new else "again",] += 1
-        self._log_registration(registration, done)
-        self._announce(done.transition)
-        self.observer.registered(registration, done)
+        self._follow(registration, done)
         return member
 
     def refuse(self, peer: str, fingerprint: str, why: str) -> None:
@@ -151,7 +153,7 @@ class FleetService:
 
     def leave(self, gateway_id: str, principal: Principal) -> None:
         """Note that a gateway says it stops; raises GatewayUnknown."""
-        self._announce(self.fleet.leave(gateway_id, self.clock()))
+        self._announce(self.fleet.leave(gateway_id, self.steady(), self.clock()))
         log.info("%s: it stops, says %s", self.fleet.get(gateway_id).name, principal.subject)
 
     def get(self, gateway_id: str) -> Member:
@@ -189,7 +191,7 @@ class FleetService:
         self._entries += self._refusals.take_sums(now=now, at=at)
         if now - self._reviewed_at >= REVIEW_SECONDS:
             self._reviewed_at = now
-            self._review(now, at)
+            self._review(now)
 
     async def stop(self) -> None:
         """Store what moved, for the last time."""
@@ -226,15 +228,15 @@ class FleetService:
         if kept is None:
             return False
         gone = self.fleet.forgettable(
-            self.clock(), kept[0], dict.fromkeys(self.fleet.members, _AT_ALL)
+            self.steady(), kept[0], dict.fromkeys(self.fleet.members, _AT_ALL)
         )
         if not gone:
             return False
-        oldest = min(gone, key=lambda member: member.since)
+        oldest = min(gone, key=lambda member: member.offline_from)
         self._forget(oldest.registration.id, "stoa-gitops", "its place was needed")
         return True
 
-    def _review(self, now: float, at: datetime) -> None:
+    def _review(self, now: float) -> None:
         """Say who shares a name with another, and forget who was OFFLINE for too long."""
         shared = {one for one in self.fleet.members if self.fleet.is_shared(one, now)}
         for gateway_id in sorted(shared - self.shared):
@@ -249,7 +251,7 @@ class FleetService:
                 self.fleet.use_rules(gateway_id, rules)
         kept = self.list_kept()
         if kept is not None:
-            for member in self.fleet.forgettable(at, *kept):
+            for member in self.fleet.forgettable(now, *kept):
                 self._forget(member.registration.id, "stoa-gitops", "OFFLINE for too long")
 
     def _forget(self, gateway_id: str, actor: str, why: str) -> None:
@@ -290,6 +292,11 @@ class FleetService:
                 transition.reason,
             )
         self.observer.moved(transition)
+
+    def _follow(self, registration: Registration, done: Registered) -> None:
+        self._log_registration(registration, done)
+        self._announce(done.transition)
+        self.observer.registered(registration, done)
 
     def _log_registration(self, registration: Registration, done: Registered) -> None:
         what = "registered" if done.is_new else "registered again"
@@ -362,7 +369,7 @@ def _entry_of(
 ) -> AuditEntry | None:
     """Return the audit entry of a registration; None where it repeats the one before."""
     changed = [name for name in done.changed if name in AUDITED]
-    if not done.is_new and not changed and before is not None and at - before < REPEATED:
+    if not done.is_new and not changed and before is not None and abs(at - before) < REPEATED:
         return None
     message = (
         f"host {registration.hostname}, mode {registration.mode.value}, version"

@@ -80,6 +80,8 @@ class Member:
     rules: ErrorRules = USUAL
     heard: float = 0.0
     """Monotonic time of the last sign of life."""
+    offline_from: float = 0.0
+    """Monotonic time since which it is OFFLINE, while it is: the time of day may step."""
     starts: StartTracker = field(default_factory=StartTracker)
     is_saved: bool = False
 
@@ -121,6 +123,8 @@ class Fleet:
         self._saved_at: float | None = None
         self._ticked_at: float | None = None
         self._grace_until: float | None = None
+        # Until then who is OFFLINE may have come back unheard, and is not forgotten.
+        self._forgets_from: float | None = None
 
     def __len__(self) -> int:
         return len(self._members)
@@ -150,8 +154,13 @@ class Fleet:
         found = (self._by_name.get(spelling) for spelling in spellings(name))
         return next((member for member in found if member is not None), None)
 
-    def restore(self, records: Iterable[MemberRecord], now: float) -> None:
-        """Take over stored gateways: those that were not OFFLINE have SILENCE from now on."""
+    def restore(self, records: Iterable[MemberRecord], now: float, at: datetime) -> None:
+        """Take over stored gateways: those that were not OFFLINE have SILENCE from now on.
+
+        How long the others are OFFLINE is known by the time of day alone. They may have come back
+        while nobody listened, so nobody is forgotten for SILENCE.
+        """
+        self._forgets_from = now + SILENCE
         for record in records:
             member = Member(
                 record.registration,
@@ -162,6 +171,7 @@ class Fleet:
                 record.last_beat_at,
                 errors=ErrorTracker(record.requests, record.errors, record.is_degraded),
                 heard=now,
+                offline_from=now - max((at - record.since).total_seconds(), 0.0),
                 is_saved=True,
             )
             self._add(member)
@@ -201,10 +211,12 @@ class Fleet:
         self._beaten.add(gateway_id)
         return self._hear(member, now, at, "heartbeat")
 
-    def leave(self, gateway_id: str, at: datetime) -> Transition | None:
+    def leave(self, gateway_id: str, now: float, at: datetime) -> Transition | None:
         """Note that a gateway said it stops; it stays registered."""
         member = self.get(gateway_id)
         self._heard.pop(gateway_id, None)
+        if member.status is not GatewayStatus.OFFLINE:
+            member.offline_from = now
         return self._move(member, GatewayStatus.OFFLINE, at, "it said that it stops")
 
     def forget(self, gateway_id: str) -> Member:
@@ -223,7 +235,7 @@ class Fleet:
         After a pause of this process, in which it heard nobody, everybody has BEAT more seconds.
         """
         if self._ticked_at is not None and now - self._ticked_at > PAUSE:
-            self._grace_until = now + BEAT
+            self._grace_until = self._forgets_from = now + BEAT
         self._ticked_at = now
         if self._grace_until is not None:
             if now < self._grace_until:
@@ -237,6 +249,7 @@ class Fleet:
         moved = []
         for member in silent:
             del self._heard[member.registration.id]
+            member.offline_from = now
             reason = f"no heartbeat for {SILENCE:g} s"
             moved.append(self._move(member, GatewayStatus.OFFLINE, at, reason))
         return tuple(filter(None, moved))
@@ -250,15 +263,20 @@ class Fleet:
         return self.get(gateway_id).starts.is_shared(now, SILENCE * 2)
 
     def forgettable(
-        self, at: datetime, named: Collection[str] = (), after: Mapping[str, timedelta] = {}
+        self, now: float, named: Collection[str] = (), after: Mapping[str, timedelta] = {}
     ) -> tuple[Member, ...]:
-        """Return who was OFFLINE for too long: FORGET, or `after` by id; but those in `named`."""
+        """Return who was OFFLINE for too long: FORGET, or `after` by id; but those in `named`.
+
+        Nobody after a start or a pause of this process, until those who live were heard.
+        """
+        if self._forgets_from is not None and now < self._forgets_from:
+            return ()
         return tuple(
             member
             for gateway_id, member in self._members.items()
             if member.status is GatewayStatus.OFFLINE
             and gateway_id not in named
-            and at - member.since > after.get(gateway_id, FORGET)
+            and now - member.offline_from > after.get(gateway_id, FORGET).total_seconds()
         )
 
     def take_unsaved(self, now: float) -> tuple[MemberRecord, ...]:

@@ -56,6 +56,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.seconds = 0.0
+        self.step = timedelta(0)
         self.writes = 0
         self.fails: StoreError | None = None
         self.observer = Watching()
@@ -79,7 +80,7 @@ class World:
         await self.service.restore()
 
     def now(self) -> datetime:
-        return NOW + timedelta(seconds=self.seconds)
+        return NOW + timedelta(seconds=self.seconds) + self.step
 
     async def pass_time(self, seconds: float, *, beating: str | None = None) -> None:
         """Let time pass, a look each second; a heartbeat each 30 s of the one that is `beating`."""
@@ -419,3 +420,94 @@ async def test_a_full_fleet_forgets_who_is_offline_longest_and_not_named(
         "pod-2-edgemcp-prod",
         "pod-3-edgemcp-prod",
     ]
+
+
+@pytest.mark.parametrize("hours", [[1], [-1], [1, -1, 1], [-1, 1], [24 * 30], [-24 * 30]])
+async def test_a_clock_that_steps_forgets_nobody_and_marks_nobody(
+    world: World, hours: list[int]
+) -> None:
+    """Half an hour OFFLINE is half an hour that passed, whatever the time of day says."""
+    beating = (await world.service.register(registration("beating"))).registration.id
+    leaving = (await world.service.register(registration("leaving"))).registration.id
+    silent = (await world.service.register(registration("silent"))).registration.id
+    half_an_hour = timedelta(minutes=30)
+    world.service.list_kept = lambda: ((), {leaving: half_an_hour, silent: half_an_hour})
+    world.service.leave(leaving, ME)
+    await world.pass_time(95, beating=beating)
+    for hour in hours:
+        world.step += timedelta(hours=hour)
+        await world.pass_time(100, beating=beating)
+        statuses = {one.registration.hostname: one.status.value for one in world.service.fleet}
+        assert statuses == {"beating": "ONLINE", "leaving": "OFFLINE", "silent": "OFFLINE"}
+    assert world.observer.moves[3:] == [
+        ("leaving-edgemcp-prod", "OFFLINE"),
+        ("silent-edgemcp-prod", "OFFLINE"),
+    ]
+    # One that left after the step is measured by the same hours.
+    world.service.leave(beating, ME)
+    await world.pass_time(1800)
+    assert world.observer.gone == ["leaving-edgemcp-prod", "silent-edgemcp-prod"]
+    assert [one.registration.hostname for one in world.service.fleet] == ["beating"]
+
+
+async def test_nobody_is_forgotten_before_it_could_be_heard_again(world: World) -> None:
+    """A gateway that was OFFLINE when this process stopped may have come back meanwhile."""
+    gateway_id = (await world.service.register(registration())).registration.id
+    await world.pass_time(95)
+    await world.store.close()
+    world.seconds += timedelta(days=8).total_seconds()
+    await world.start()
+    world.service.list_kept = lambda: ((), {})
+    await world.pass_time(30)
+    world.service.beat(gateway_id, Figures(1))
+    await world.pass_time(600, beating=gateway_id)
+    assert world.observer.gone == []
+    assert world.service.get(gateway_id).status is GatewayStatus.ONLINE
+
+
+async def test_how_long_a_gateway_is_offline_counts_over_restarts(world: World) -> None:
+    await world.service.register(registration())
+    await world.pass_time(95)
+    await world.store.close()
+    world.seconds += timedelta(days=8).total_seconds()
+    await world.start()
+    world.service.list_kept = lambda: ((), {})
+    await world.pass_time(125)
+    assert world.observer.gone == ["pod-1-edgemcp-prod"]
+
+
+async def test_a_clock_that_goes_back_keeps_registrations_in_the_trail(world: World) -> None:
+    await world.service.register(registration())
+    world.step = timedelta(hours=-1)
+    await world.service.register(registration())
+    await world.service.register(registration())
+    assert [status for _, status, _ in await world.trail()] == ["registered", "repeated"]
+
+
+async def test_a_known_gateway_that_comes_while_nothing_is_stored_is_told_of(world: World) -> None:
+    """What memory holds is what everybody in the process knows, stored or not."""
+    gateway_id = (await world.service.register(registration())).registration.id
+    await world.pass_time(95)
+    world.fails = StoreError("the disk is full")
+    with pytest.raises(StoreError):
+        await world.service.register(registration(tenant_id="acme"))
+    assert world.service.get(gateway_id).status is GatewayStatus.ONLINE
+    assert world.observer.moves[-1] == ("pod-1-edgemcp-prod", "ONLINE")
+    assert world.observer.starts[-1] == ("pod-1-edgemcp-prod", False)
+    assert world.figure("stoa_gitops_gateway_transitions_total", state="ONLINE") == 2
+
+
+async def test_two_first_registrations_of_one_gateway_that_are_not_stored_leave_nothing(
+    world: World,
+) -> None:
+    world.fails = StoreError("the disk is full")
+    results = await asyncio.gather(
+        *(world.service.register(registration()) for _ in range(2)), return_exceptions=True
+    )
+    assert all(isinstance(one, StoreError) for one in results)
+    assert len(world.service.fleet) == 0
+    assert world.observer.starts == []
+    world.fails = None
+    await world.pass_time(1)
+    await world.service.register(registration())
+    assert [status for _, status, _ in await world.trail()] == ["registered"]

@@ -53,14 +53,14 @@ def test_a_silent_gateway_says_since_when_and_its_document_is_not_well() -> None
     one, two = gateways.expand(catalog).gateways
     assert views.silence(one) is None
     assert views.silent_documents() == []
-    fleet.leave(one.registration_id, NOW)
+    fleet.leave(one.registration_id, 0.0, NOW)
     condition = views.silence(one)
     assert condition is not None
     assert (condition.type, condition.status, condition.reason) == ("Online", "False", "Silent")
     assert condition.last_transition == NOW.isoformat()
     assert views.silence(two) is None
     assert views.silent_documents() == [], "the other one serves"
-    fleet.leave(two.registration_id, NOW)
+    fleet.leave(two.registration_id, 0.0, NOW)
     assert views.silent_documents() == ["edge"]
 
 

@@ -140,16 +140,16 @@ def test_after_a_pause_silence_still_counts(world: World) -> None:
 
 def test_a_gateway_that_stops_says_so(world: World) -> None:
     world.register()
-    moved = world.fleet.leave(ONE.id, at(1))
+    moved = world.fleet.leave(ONE.id, 1.0, at(1))
     assert moved is not None
     assert (moved.before, moved.after) == (ONLINE, OFFLINE)
-    assert world.fleet.leave(ONE.id, at(2)) is None
+    assert world.fleet.leave(ONE.id, 2.0, at(2)) is None
     world.register()
     assert world.status() is ONLINE
 
 
 def test_nobody_knows_a_gateway_that_never_registered(world: World) -> None:
-    for call in (world.beat, lambda: world.fleet.leave(ONE.id, T0), world.status):
+    for call in (world.beat, lambda: world.fleet.leave(ONE.id, 0.0, T0), world.status):
         with pytest.raises(GatewayUnknown, match="register again"):
             call()
 
@@ -171,7 +171,7 @@ def test_a_restart_of_this_process_keeps_statuses_and_totals(world: World) -> No
     ]
     later = World()
     later.now = 5000.0
-    later.fleet.restore(records, later.now)
+    later.fleet.restore(records, later.now, at(later.now))
     assert later.wait(90) == []
     later.beat(requests=1100, failed=10 / 1100)
     assert later.status() is DEGRADED  # ten of the last hundred
@@ -212,9 +212,9 @@ def test_who_was_silent_for_a_week_may_be_forgotten(world: World) -> None:
     world.register(registration("gw-3"))
     world.wait(91)
     two, three = registration("gw-2"), registration("gw-3")
-    week = at(91) + timedelta(days=7)
+    week = 91 + timedelta(days=7).total_seconds()
     assert world.fleet.forgettable(week) == ()
-    later = week + timedelta(seconds=1)
+    later = week + 1
     after = {three.id: timedelta(days=8)}
     assert [m.name for m in world.fleet.forgettable(later, {two.id}, after)] == [ONE.name]
     world.fleet.forget(ONE.id)

@@ -107,7 +107,7 @@ async def test_no_token_leaves_for_an_address_outside_of_the_networks(tmp_path: 
             "loopback6": ("[::1]", "::1"),
             "mapped": ("[::ffff:127.0.0.1]", "127.0.0.1"),
             "decimal": ("2130706433", "2130706433"),
-            "this-host": ("0.0.0.0", "0.0.0.0"),  # noqa: S104
+            "this-host": ("0.0.0.0", "0.0.0.0"),
             "link-local": ("169.254.7.7", "169.254.7.7"),
             "metadata": ("169.254.169.254", "169.254.169.254"),
             "metadata6": ("[fd00:ec2::254]", "fd00:ec2::254"),

@@ -49,13 +49,15 @@ class Credentials:
     """What callers must know, at this moment: all of it may be replaced while the process runs.
 
     Without a `webhook_secret` no webhooks are taken; without `gateway_keys` no gateway registers,
-    and `no_keys` says why.
+    and `no_keys` says why. `keys_in_doubt` says why a key that is none of these may be a live one
+    all the same; empty where it is not.
     """
 
     token: Secret
     webhook_secret: Secret | None = None
     gateway_keys: GatewayKeys | None = None
     no_keys: str = NO_KEYS
+    keys_in_doubt: str = ""
 
 
 Refused = Callable[[web.Request, str], None]
@@ -131,7 +133,9 @@ def _check_key(credentials: Credentials, request: web.Request) -> None:
     if credentials.gateway_keys is None:
         raise Problem(503, "Service Unavailable", credentials.no_keys, Retry_After="30")
     if not _note_key(credentials, request):
-        # A gateway that gets a 401 gives up: only a wrong key is one.
+        # A gateway that gets a 401 gives up for good: only a key that is known to be wrong is one.
+        if credentials.keys_in_doubt and given_key(request):
+            raise Problem(503, "Service Unavailable", credentials.keys_in_doubt, Retry_After="30")
         raise Problem(401, "Unauthorized", WRONG_KEY, WWW_Authenticate="X-Gateway-Key")
 
 

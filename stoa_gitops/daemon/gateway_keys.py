@@ -46,7 +46,8 @@ class LiveKeys:
 
     A new content counts once it was read twice alike, because a file that is being written has a
     part of its keys, and a gateway that is refused once stops for good. One without a usable key
-    leaves the last good keys in force, and is a trouble.
+    leaves the last good keys in force, and is a trouble: then, and until a new content counts, a
+    key that is none of them is in doubt and not wrong.
     """
 
     def __init__(
@@ -110,8 +111,12 @@ class LiveKeys:
         file = self._settings.file
         assert file is not None
         found = await on_a_thread(lambda: _read(file))
-        if found == self._seen and found != self._in_force:
+        if found == self._in_force:
+            self._credentials.keys_in_doubt = self.trouble or ""
+        elif found == self._seen:
             self._take(found)
+        else:
+            self._credentials.keys_in_doubt = f"{FILE} {file} has changed, and is read once more"
         self._seen = found
 
     def _take(self, found: bytes | str) -> None:
@@ -125,6 +130,7 @@ class LiveKeys:
             return
         _log_problems(where, keys)
         self._credentials.gateway_keys, self.trouble = keys, None
+        self._credentials.keys_in_doubt = ""
         _log_keys(keys)
 
     def _report(self, why: str) -> None:
@@ -133,6 +139,7 @@ class LiveKeys:
             self.trouble = f"no gateway can register: {why}"
         else:
             self.trouble = f"the last good gateway keys stay in force: {why}"
+        self._credentials.keys_in_doubt = self.trouble
         log.warning("%s", self.trouble)
 
 

@@ -243,6 +243,18 @@ async def test_without_any_key_configured_registration_is_503(caller: Caller) ->
     assert response.headers["retry-after"]
 
 
+async def test_an_unknown_key_is_no_wrong_one_while_the_keys_are_in_doubt(caller: Caller) -> None:
+    """A gateway that gets a 401 never tries again, and its key may stand in the new file."""
+    caller.served.credentials.keys_in_doubt = "the file of keys cannot be read"
+    response = await Caller(caller.served, "gw_dev_unknown").register()
+    assert "cannot be read" in detail(response, 503)
+    assert response.headers["retry-after"] == "30"
+    detail(await Caller(caller.served, "").register(), 401)
+    assert (await caller.register()).status_code == 201
+    caller.served.credentials.keys_in_doubt = ""
+    detail(await Caller(caller.served, "gw_dev_unknown").register(), 401)
+
+
 async def test_a_wrong_key_is_401_and_audited_once_a_minute_with_its_fingerprint(
     caller: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -144,10 +144,12 @@ async def test_a_file_that_cannot_be_used_keeps_the_last_good_keys_and_is_a_trou
     assert world.value("stoa_gitops_gateway_keys_file_unusable") == 1
     said = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert [record.message for record in said] == [trouble], "said once, not with each look"
+    assert world.credentials.keys_in_doubt == trouble
     file.write_text(TWO)
     await world.settle()
     assert world.is_live(TWO)
     assert world.keys.troubles() == []
+    assert world.credentials.keys_in_doubt == ""
 
 
 async def test_a_file_that_is_not_there_yet_leaves_no_key_until_it_is(tmp_path: Path) -> None:
@@ -170,3 +172,14 @@ async def test_no_key_is_in_any_log_or_trouble(
     text = caplog.text + str(world.keys.troubles()) + repr(world.credentials)
     assert ONE not in text
     assert TWO not in text
+
+
+async def test_an_unknown_key_is_in_doubt_until_a_new_content_is_in_force(file: Path) -> None:
+    world = World(file)
+    assert world.credentials.keys_in_doubt == ""
+    file.write_text(f"{ONE},{TWO}")
+    await world.keys.look()
+    assert "has changed" in world.credentials.keys_in_doubt
+    file.write_text(ONE)
+    await world.settle()
+    assert world.credentials.keys_in_doubt == "", "as it was before"

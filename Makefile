@@ -55,7 +55,7 @@ layers: $(STAMP)
 check: lint types layers test ## what CI runs, but for the heavy tests
 
 test-heavy: $(STAMP) ## tests that install or start a heavier real component; laws at length
-	$(BIN)/pytest -m heavy
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m heavy
 	$(BIN)/pytest --numprocesses $(JOBS) -m 'hypothesis and not heavy' --hypothesis-profile=full
 
 crash: $(STAMP) ## 200 kill -9 at random moments; CRASH_SEED repeats a run

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -120,7 +121,8 @@ def read_archive(raw: bytes) -> dict[str, JsonTree]:
                 key = name.rpartition("/")[2]
                 if "/" in name and key.partition(".")[0] in OVERWRITE:
                     found[key] = json.loads(archive.read(name))
-    except (zipfile.BadZipFile, ValueError, KeyError, NotImplementedError):
+    # RuntimeError: an entry that is encrypted.
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, RuntimeError):
         raise GatewayMalformed("the export of what is there is no whole archive") from None
     return {key: tree for key, tree in found.items() if isinstance(tree, dict)}
 

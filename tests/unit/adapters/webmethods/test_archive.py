@@ -90,7 +90,24 @@ def test_an_answer_without_results_is_none(answer: dict[str, Any]) -> None:
         read_results(answer)
 
 
-@pytest.mark.parametrize("raw", [b"", b"PK, or so", write_archive([])[0][:-5]])
+def damaged(flags: int = 0) -> bytes:
+    """An archive whose one entry does not unpack, or, with a flag, is encrypted."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("API/API.1/API.1", '{"id": "1"}' * 50)
+    raw = bytearray(stream.getvalue())
+    start = 30 + len("API/API.1/API.1")
+    if flags:
+        raw[6] |= flags
+        raw[raw.rindex(b"PK\x01\x02") + 8] |= flags
+    else:
+        raw[start : start + 6] = b"\xff" * 6
+    return bytes(raw)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"PK, or so", write_archive([])[0][:-5], damaged(), damaged(flags=1)]
+)
 def test_what_is_no_archive_is_an_error(raw: bytes) -> None:
     with pytest.raises(GatewayMalformed, match="no whole archive"):
         read_archive(raw)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final
 
-from stoa_gitops.adapter_sdk.blocking import FailedDependencies, outcome_of
 from stoa_gitops.adapter_sdk.contract import AdapterResult, Write, WriteLimits
-from stoa_gitops.adapter_sdk.results import failure, internal_error
+from stoa_gitops.adapter_sdk.group_run import GroupRun, gather
+from stoa_gitops.adapter_sdk.results import failure
 from stoa_gitops.adapters.gravitee.entities.consumers import LIVE
 from stoa_gitops.adapters.gravitee.node.session import Session
 from stoa_gitops.adapters.gravitee.writing.apis import ApiWriter
@@ -26,22 +26,17 @@ log = logging.getLogger(__name__)
 WRITERS: Final = 4
 """APIs that are written at a time: more bring nothing (contract gravitee.md R.10)."""
 
-Done = TypeVar("Done")
 
-
-class PlanRun:
+class PlanRun(GroupRun):
     """One call of `apply`; `outcomes` by identity of the writes."""
 
     def __init__(
         self, apis: ApiWriter, consumers: ConsumerWriter, session: Session, limits: WriteLimits
     ) -> None:
+        super().__init__(limits, WRITERS)
         self._apis, self._consumers, self._session = apis, consumers, session
-        self._limits = limits
-        self._slots = asyncio.Semaphore(min(limits.concurrency, WRITERS))
-        self._failed = FailedDependencies()
         self._moving: set[Key] = set()
         self._immovable: dict[Key, StoaGitopsError] = {}
-        self.outcomes: dict[int, Outcome] = {}
 
     async def write(self, writes: Sequence[Write]) -> None:
         """Write everything; each write has an outcome afterwards. Raises nothing."""
@@ -65,11 +60,11 @@ class PlanRun:
         if not all(self._is_applied(write) for write in writes):
             self._apis.interim.leave_plans(key)
             return
-        behind = await self._timed(self._behind(key, coming))
+        behind = await self.in_time(self._behind(key, coming))
         if isinstance(behind, AdapterResult):
             self._apis.interim.leave_plans(key)
             for write in writes:
-                self._finish(write, behind)
+                self.finish(write, behind)
             return
         if behind is not None:
             self._apis.interim.leave_plans(key)
@@ -78,10 +73,10 @@ class PlanRun:
                 outcome = Outcome(write.change, Status.BLOCKED, "DependencyFailed", message)
                 self.outcomes[id(write)] = outcome
             return
-        result = await self._timed(self._apis.interim.retire(key))
+        result = await self.in_time(self._apis.interim.retire(key))
         for write in writes:
             if isinstance(result, AdapterResult) and not result.success:
-                self._finish(write, result)
+                self.finish(write, result)
 
     async def _behind(self, key: Key, coming: Sequence[Write]) -> Key | None:
         """Return an application that has yet to take its key along from a plan that was kept.
@@ -115,14 +110,14 @@ class PlanRun:
             if rank.parked is not None:
                 parked[rank.parked] = next(w for w in writes if w.change.key == rank.parked)
                 await self._park(parked[rank.parked])
-            await _gather([self._write_api(group) for group in rank.groups])
+            await gather([self._write_api(group) for group in rank.groups])
         for key, write in parked.items():
             if self.outcomes[id(write)].status is not Status.APPLIED:
                 await self._put_back(key)
 
     async def _park(self, write: Write) -> None:
         try:
-            async with asyncio.timeout(self._limits.write_seconds):
+            async with asyncio.timeout(self.limits.write_seconds):
                 await self._apis.interim.park(write.change.key, _pending_change(write).root)
         except TimeoutError:
             self._immovable[write.change.key] = GatewayUnreachable(
@@ -133,30 +128,30 @@ class PlanRun:
 
     async def _put_back(self, key: Key) -> None:
         try:
-            async with asyncio.timeout(self._limits.write_seconds):
+            async with asyncio.timeout(self.limits.write_seconds):
                 await self._apis.interim.put_back(key)
         except (TimeoutError, StoaGitopsError) as error:
             log.warning("%s is not at its path until its change is applied: %s", key, error)
 
     async def _write_api(self, writes: Sequence[Write]) -> None:
         """Write the changes of one API, within the time of one write."""
-        left = [write for write in writes if not self._is_blocked(write)]
+        left = [write for write in writes if not self.is_blocked(write)]
         for write in list(left):
             holder = next((k for k in write.change.depends_on if k in self._immovable), None)
             if holder is not None:
-                self._finish(write, failure(self._immovable[holder]))
+                self.finish(write, failure(self._immovable[holder]))
                 left.remove(write)
         if not left:
             return
         pending = {id(write): _pending_change(write) for write in left}
         key = next(iter(pending.values())).group
-        async with self._slots:
-            results = await self._timed(
+        async with self.slots:
+            results = await self.in_time(
                 self._apis.write(list(pending.values()), keeps_plans=key in self._moving)
             )
         for write in left:
             result = results if isinstance(results, AdapterResult) else results[pending[id(write)]]
-            self._finish(write, result)
+            self.finish(write, result)
 
     async def _write_applications(self, writes: Sequence[Write]) -> None:
         try:
@@ -164,41 +159,17 @@ class PlanRun:
             snapshot = await self._session.read_snapshot()
         except StoaGitopsError as error:
             for write in writes:
-                self._finish(write, failure(error))
+                self.finish(write, failure(error))
             return
 
         async def one(write: Write) -> None:
-            if self._is_blocked(write):
+            if self.is_blocked(write):
                 return
-            async with self._slots:
-                result = await self._timed(self._consumers.write(_pending_change(write), snapshot))
-            self._finish(write, result)
+            async with self.slots:
+                result = await self.in_time(self._consumers.write(_pending_change(write), snapshot))
+            self.finish(write, result)
 
-        await _gather([one(write) for write in writes])
-
-    async def _timed(self, job: Awaitable[Done]) -> Done | AdapterResult:
-        seconds = self._limits.write_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                return await job
-        except TimeoutError:
-            message = f"the gateway did not finish within {seconds:g} s"
-            return failure(GatewayUnreachable(message))
-        except StoaGitopsError as error:
-            return failure(error)
-        except Exception as error:  # noqa: BLE001  # only cancellation may leave this boundary
-            return internal_error(error)
-
-    def _is_blocked(self, write: Write) -> bool:
-        blocked = self._failed.blocked_outcome(write.change)
-        if blocked is not None:
-            self.outcomes[id(write)] = blocked
-        return blocked is not None
-
-    def _finish(self, write: Write, result: AdapterResult) -> None:
-        outcome = outcome_of(write.change, result)
-        self.outcomes[id(write)] = outcome
-        self._failed.add_outcome(outcome)
+        await gather([one(write) for write in writes])
 
 
 def _group_of(write: Write) -> Key:
@@ -221,14 +192,3 @@ def _subscribed(write: Write) -> set[Key]:
         for one in value.get("subscriptions") or ()
         if "plan" in one
     }
-
-
-async def _gather(jobs: Sequence[Awaitable[None]]) -> None:
-    tasks = [asyncio.ensure_future(job) for job in jobs]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        # Reached early if the caller is cancelled: no write may go on.
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

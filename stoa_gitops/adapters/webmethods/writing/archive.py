@@ -14,6 +14,7 @@ from typing import Final
 
 from stoa_gitops.adapter_sdk.blocking import FailedDependencies, outcome_of
 from stoa_gitops.adapter_sdk.contract import AdapterResult, Write, WriteLimits
+from stoa_gitops.adapter_sdk.group_run import gather
 from stoa_gitops.adapter_sdk.results import failure, internal_error, ok
 from stoa_gitops.adapters.webmethods.api.client import WebMethodsClient
 from stoa_gitops.adapters.webmethods.entities.archive import (
@@ -46,7 +47,6 @@ from stoa_gitops.adapters.webmethods.writing.pending import PendingChange
 from stoa_gitops.adapters.webmethods.writing.run import (
     ApplyRun,
     api_ranks,
-    gather,
     paths_of,
     pending_change,
 )

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
-from stoa_gitops.adapter_sdk.blocking import FailedDependencies, outcome_of
 from stoa_gitops.adapter_sdk.contract import AdapterResult, Write, WriteLimits
-from stoa_gitops.adapter_sdk.results import failure, internal_error
+from stoa_gitops.adapter_sdk.group_run import GroupRun, gather
+from stoa_gitops.adapter_sdk.results import failure
 from stoa_gitops.adapters.webmethods.node.session import Session
 from stoa_gitops.adapters.webmethods.node.snapshot import Snapshot
 from stoa_gitops.adapters.webmethods.writing.apis import ApiWriter
 from stoa_gitops.adapters.webmethods.writing.consumers import ConsumerWriter
 from stoa_gitops.adapters.webmethods.writing.pending import PendingChange
-from stoa_gitops.errors import GatewayUnreachable, StoaGitopsError
+from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.kinds import ALIAS, AUTH_SERVER, STRATEGY
-from stoa_gitops.model.outcomes import Outcome
 
 _FIRST: Final = frozenset({AUTH_SERVER, ALIAS, STRATEGY})
 """Kinds that APIs and applications may name; scopes name APIs, and what goes, goes last."""
@@ -28,7 +26,7 @@ WRITERS: Final = 4
 for each call, and bring nothing."""
 
 
-class ApplyRun:
+class ApplyRun(GroupRun):
     """One call of `apply`; `outcomes` by identity of the writes."""
 
     def __init__(
@@ -39,12 +37,9 @@ class ApplyRun:
         other: Callable[[Write], Awaitable[AdapterResult]],
         limits: WriteLimits,
     ) -> None:
+        super().__init__(limits, WRITERS)
         self._apis, self._consumers, self._session = apis, consumers, session
         self._other = other
-        self._limits = limits
-        self._slots = asyncio.Semaphore(min(limits.concurrency, WRITERS))
-        self._failed = FailedDependencies()
-        self.outcomes: dict[int, Outcome] = {}
 
     async def write(self, writes: Sequence[Write]) -> None:
         """Write all changes. Raises nothing but cancellation."""
@@ -67,10 +62,10 @@ class ApplyRun:
     async def _write_objects(self, writes: Sequence[Write]) -> None:
         """Write objects of the whole gateway one after another: there are few."""
         for write in writes:
-            if not self._is_blocked(write):
-                result = await self._timed(self._other(write))
+            if not self.is_blocked(write):
+                result = await self.in_time(self._other(write))
                 assert isinstance(result, AdapterResult)
-                self._finish(write, result)
+                self.finish(write, result)
 
     async def _write_all(
         self,
@@ -84,7 +79,7 @@ class ApplyRun:
             snapshot = await self._session.current_snapshot()
         except StoaGitopsError as error:
             for one in writes:
-                self._finish(one, failure(error))
+                self.finish(one, failure(error))
             return
         await write(writes, snapshot)
 
@@ -94,52 +89,26 @@ class ApplyRun:
 
     async def _write_api(self, writes: Sequence[Write], snapshot: Snapshot) -> None:
         """Write the changes of one API, within the time of one write."""
-        left = [write for write in writes if not self._is_blocked(write)]
+        left = [write for write in writes if not self.is_blocked(write)]
         if not left:
             return
         pending = {id(write): pending_change(write) for write in left}
-        async with self._slots:
-            results = await self._timed(self._apis.write(list(pending.values()), snapshot))
+        async with self.slots:
+            results = await self.in_time(self._apis.write(list(pending.values()), snapshot))
         for write in left:
             result = results if isinstance(results, AdapterResult) else results[pending[id(write)]]
-            self._finish(write, result)
+            self.finish(write, result)
 
     async def _write_applications(self, writes: Sequence[Write], snapshot: Snapshot) -> None:
         async def one(write: Write) -> None:
-            if self._is_blocked(write):
+            if self.is_blocked(write):
                 return
-            async with self._slots:
-                result = await self._timed(self._consumers.write(pending_change(write), snapshot))
+            async with self.slots:
+                result = await self.in_time(self._consumers.write(pending_change(write), snapshot))
             assert isinstance(result, AdapterResult)
-            self._finish(write, result)
+            self.finish(write, result)
 
         await gather([one(write) for write in writes])
-
-    async def _timed(
-        self, job: Awaitable[Mapping[PendingChange, AdapterResult] | AdapterResult]
-    ) -> Mapping[PendingChange, AdapterResult] | AdapterResult:
-        seconds = self._limits.write_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                return await job
-        except TimeoutError:
-            message = f"the gateway did not finish within {seconds:g} s"
-            return failure(GatewayUnreachable(message))
-        except StoaGitopsError as error:
-            return failure(error)
-        except Exception as error:  # noqa: BLE001  # only cancellation may leave this boundary
-            return internal_error(error)
-
-    def _is_blocked(self, write: Write) -> bool:
-        blocked = self._failed.blocked_outcome(write.change)
-        if blocked is not None:
-            self.outcomes[id(write)] = blocked
-        return blocked is not None
-
-    def _finish(self, write: Write, result: AdapterResult) -> None:
-        outcome = outcome_of(write.change, result)
-        self.outcomes[id(write)] = outcome
-        self._failed.add_outcome(outcome)
 
 
 def paths_of(write: Write) -> Iterator[str]:
@@ -182,15 +151,3 @@ def api_ranks(writes: Sequence[Write]) -> list[list[list[Write]]]:
         done = set(free)
         left = [key for key in left if key not in done]
     return ranks
-
-
-async def gather(jobs: Sequence[Awaitable[None]]) -> None:
-    """Run jobs side by side, and end all of them with the caller."""
-    tasks = [asyncio.ensure_future(job) for job in jobs]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        # Reached early if the caller is cancelled: no write may go on.
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -39,7 +39,7 @@ spec:
   credentials: [{type: api_key, keyRef: {env: ACME_MOBILE_KEY}}]
   subscriptions: [{api: demo, plan: gold}]
 """
-PLANS = "  plans: [{name: gold, perMinute: 100}]\n"
+PLANS = "  plans: [{name: gold, perMinute: 100000}]\n"
 
 
 @asynccontextmanager

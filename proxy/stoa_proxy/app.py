@@ -214,7 +214,10 @@ class Gateway:
             method, target, pairs, lower_names(pairs), "embedded", has_body=bool(body)
         )
         try:
-            response = self._own_paths.administer(head, body)
+            answer = self._own_paths.administer(head, body)
+            response = (
+                answer if isinstance(answer, Respond) else await self._own_paths.trace(answer)
+            )
         except Exception:  # noqa: BLE001 - the boundary where an internal error becomes a response
             _log.exception("unexpected error in an admin request")
             response = problem(500, "Internal server error")

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from stoa_proxy.admin.api import AdminApi
+from stoa_proxy.admin.trace_request import TraceRequest
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.foundation.metrics import CONTENT_TYPE, Metrics
 from stoa_proxy.http.heads import RequestHead
@@ -48,6 +49,7 @@ class OwnPaths:
         self.is_ready: Callable[[], bool] = _always
         self.find_trouble: Callable[[], Awaitable[str | None]] | None = None
         self.is_draining = False
+        self.trace: Callable[[TraceRequest], Awaitable[Respond]] = _refuse_trace
 
     def respond(self, head: RequestHead) -> Respond | AdminCall | ReadyCall | None:
         """Return the response, a request to complete, or None for the paths of routes."""
@@ -66,8 +68,13 @@ class OwnPaths:
             return self._health(head, path)
         return self._show_metrics(head) if path == "/metrics" else None
 
-    def complete(self, call: AdminCall, body: bytes, *, is_cut: bool = False) -> Respond:
-        """Return the response to an admin request; `is_cut` when its body is too large."""
+    def complete(
+        self, call: AdminCall, body: bytes, *, is_cut: bool = False
+    ) -> Respond | TraceRequest:
+        """Return the response to an admin request; `is_cut` when its body is too large.
+
+        A request to be traced goes to `trace`, which the engine sets.
+        """
         if is_cut or len(body) > self.max_admin_body:
             return problem(413, "Content too large")
         return self._admin.handle(call.head, body)
@@ -79,7 +86,7 @@ class OwnPaths:
             trouble = "draining"
         return _READY_RESPONSE if trouble is None else _not_ready(trouble)
 
-    def administer(self, head: RequestHead, body: bytes) -> Respond:
+    def administer(self, head: RequestHead, body: bytes) -> Respond | TraceRequest:
         """Return the response to an admin request whose body is here already."""
         refused = self._admin.authorize(head)
         return self.complete(AdminCall(head), body) if refused is None else refused
@@ -103,6 +110,10 @@ class OwnPaths:
 
 def _not_ready(reason: str) -> Respond:
     return Respond(503, _PLAIN, f"NOT READY: {reason}".encode())
+
+
+async def _refuse_trace(request: TraceRequest) -> Respond:
+    return problem(501, "Not implemented", "This engine traces no requests.")
 
 
 def _always() -> bool:

@@ -70,6 +70,9 @@ def _complete(action: Action) -> None:
         marked.complete = shtab.DIRECTORY
     elif action.dest in _NAMES or is_name:
         marked.complete = _dynamic("gateways" if is_name else _NAMES[action.dest])
+    elif action.metavar == "METHOD":
+        # The command itself takes any method.
+        action.choices = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
     elif action.metavar == "FILE" or action.dest == "paths":
         marked.complete = shtab.FILE
     elif action.metavar == "KIND":

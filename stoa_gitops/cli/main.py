@@ -25,7 +25,7 @@ from stoa_gitops.errors import (
     UsageError,
 )
 
-_MODULES: Final = {"import": "import_documents"}
+_MODULES: Final = {"import": "import_documents", "try": "try_request"}
 """Modules of commands whose names Python keeps for itself."""
 
 

@@ -7,7 +7,13 @@ import os
 from collections.abc import Iterator, Mapping
 
 from stoa_gitops import __version__
-from stoa_gitops.cli import parser_authoring, parser_gateways, parser_import, parser_watching
+from stoa_gitops.cli import (
+    parser_authoring,
+    parser_gateways,
+    parser_import,
+    parser_trying,
+    parser_watching,
+)
 from stoa_gitops.cli.flags import Parser, catalog, catalog_filter, state, text_or_json
 
 _SUMMARIES = {
@@ -20,6 +26,7 @@ _SUMMARIES = {
     "plan": "show what would change on each gateway; never writes",
     "apply": "show the plan, ask, and apply it",
     "run": "reconcile the gateways until stopped, and serve the embedded one",
+    "try": "send a request through the embedded gateway, and say how it was decided",
     "render": "write what each gateway would get, as files",
     "adopt": "take ownership of objects that exist on a gateway, or write documents for them",
     "status": "show the state of the gateways, from the running process or from its store",
@@ -37,6 +44,7 @@ _EXAMPLES = {
     **parser_authoring.EXAMPLES,
     "import": parser_import.OPENAPI_EXAMPLES,
     **parser_watching.EXAMPLES,
+    **parser_trying.EXAMPLES,
     "validate": """examples:
   stoa-gitops validate
   stoa-gitops validate --lint --ignore lint.open-api --strict
@@ -267,6 +275,7 @@ _ARGUMENTS = {
     "plan": _plan,
     "apply": _apply,
     "run": _run,
+    "try": parser_trying.add_try,
     "render": _render,
     "adopt": _adopt,
     "status": _status,

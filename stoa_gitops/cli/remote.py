@@ -50,24 +50,38 @@ class Remote:
     def _request(
         self, method: str, path: str, body: bytes | None, seconds: float
     ) -> dict[str, Any]:
-        parts = urlsplit(self.address)
-        connection = http.client.HTTPConnection(
-            parts.hostname or "", parts.port or 80, timeout=seconds
-        )
-        # In a header only: addresses are logged, headers are not.
-        headers = {"Authorization": f"Bearer {self._running.control_token}"}
-        try:
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            raw = response.read(MAX_RESPONSE)
-        except (OSError, http.client.HTTPException) as error:
-            raise RemoteFailed(
-                f"process {self._running.pid} runs, but {self.address} does not answer "
-                f"({type(error).__name__}); its log may say why"
-            ) from None
-        finally:
-            connection.close()
-        return _parse(response.status, raw)
+        token = self._running.control_token
+        return _parse(*exchange(self._running, self.address, token, (method, path, body), seconds))
+
+
+def exchange(
+    running: runtime.Runtime,
+    address: str,
+    token: str,
+    request: tuple[str, str, bytes | None],
+    seconds: float,
+) -> tuple[int, bytes]:
+    """Send (method, path, body) to an address of a running process; return status and body.
+
+    Raises RemoteFailed where nothing answers. `seconds` bounds each step of the exchange.
+    """
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=seconds)
+    # In a header only: addresses are logged, headers are not.
+    headers = {"Authorization": f"Bearer {token}"}
+    if request[2] is not None:
+        headers["Content-Type"] = "application/json"
+    try:
+        connection.request(*request, headers)
+        response = connection.getresponse()
+        return response.status, response.read(MAX_RESPONSE)
+    except (OSError, http.client.HTTPException) as error:
+        raise RemoteFailed(
+            f"process {running.pid} runs, but {address} does not answer "
+            f"({type(error).__name__}); its log may say why"
+        ) from None
+    finally:
+        connection.close()
 
 
 def _parse(status: int, raw: bytes) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from stoa_gitops.operations.output_views import (
     ReportView,
     SavedPlanView,
 )
+from stoa_gitops.operations.trace_view import TraceView
 from stoa_gitops.operations.views import StatusView
 
 _OUTPUT: Final[Mapping[str, tuple[str, type[BaseModel]]]] = {
@@ -53,6 +54,7 @@ _OUTPUT: Final[Mapping[str, tuple[str, type[BaseModel]]]] = {
     "owned-object": ("stoa-gitops state show", InventoryDetailView),
     "format": ("stoa-gitops fmt --output json", FormatView),
     "import": ("stoa-gitops import FORM --output json", ImportView),
+    "trace": ("stoa-gitops try METHOD PATH --output json", TraceView),
     "init": ("stoa-gitops init --output json", InitView),
 }
 """File below `schemas/output/` -> the title of its schema, and its model."""

@@ -25,6 +25,7 @@ from stoa_proxy.admin.object_list import ObjectList
 from stoa_proxy.admin.policies import parse_policy_object
 from stoa_proxy.admin.routes import parse_route
 from stoa_proxy.admin.store import Store
+from stoa_proxy.admin.trace_request import TraceRequest, parse_trace
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.core.counters import Limit, LimitResult, RateCounters
 from stoa_proxy.core.policy_states import PolicyStates
@@ -42,7 +43,7 @@ _log = logging.getLogger("stoa_proxy.admin.api")
 _EXTENSIONS = (
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
     "metadata", "builtin_echo", "consumers", "websocket", "batch", "access", "credential:jwt",
-    "either_credential",
+    "either_credential", "trace",
 )  # fmt: skip
 # What STOA gateway 0.9.25 has below `/admin` beside what is here.
 _NOT_HERE = frozenset(
@@ -58,6 +59,7 @@ _MAX_NAMED = 100
 _DISABLED = "Admin API disabled - no admin_api_token configured"
 # Wrong tokens per client address: enough for a misconfigured client, too few for guessing.
 _BAD_TOKENS = Limit(60, 60.0)
+_ONLY_POST = Respond(405, (("Allow", "POST"),))
 _MISSING = {
     "apis": "API not found",
     "policies": "Policy not found",
@@ -127,8 +129,8 @@ class AdminApi:
                 return self._limited(result)
         return None
 
-    def handle(self, head: RequestHead, body: bytes) -> Respond:
-        """Return the response to an authorized request."""
+    def handle(self, head: RequestHead, body: bytes) -> Respond | TraceRequest:
+        """Return the response to an authorized request, or a request to be traced."""
         parts = [unquote(part) for part in head.target.partition("?")[0].split("/")[2:]]
         if parts == ["health"]:
             return self._allow(head, {"GET": self._health})
@@ -139,6 +141,8 @@ class AdminApi:
             )
         if parts and parts[0] in _NOT_HERE:
             return _json(501, {"status": "error", "message": "not part of this gateway"})
+        if parts == ["trace"]:
+            return self._parse_trace(head, body) if head.method == "POST" else _ONLY_POST
         if parts == ["batch"]:
             return self._allow(head, {"POST": lambda: self._change(head, body)})
         kind = self._kinds.get(parts[0]) if parts else None
@@ -250,6 +254,14 @@ class AdminApi:
             return _json(refused.status, result)
         _log.info("stored a batch: %s", changes.summary)
         return _json(200, {"status": "ok"})
+
+    def _parse_trace(self, head: RequestHead, raw: bytes) -> Respond | TraceRequest:
+        try:
+            return parse_trace(head.value("content-type") or "", raw)
+        except BodyRefused as refused:
+            return _text(refused.status, refused.text)
+        except ObjectRefused as refused:
+            return _json(refused.status, {"status": "error", "errors": refused.errors})
 
     def _put_route(self, head: RequestHead, raw: bytes) -> Respond:
         body = read_json(head.value("content-type") or "", raw)

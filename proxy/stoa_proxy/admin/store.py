@@ -19,7 +19,9 @@ from stoa_proxy.admin.checks import View
 from stoa_proxy.admin.json_body import Body
 from stoa_proxy.admin.object_list import ObjectList
 from stoa_proxy.admin.policies import entry_from_body
+from stoa_proxy.core.api import Api
 from stoa_proxy.core.model import Consumer, Plan, PolicyEntry, Route
+from stoa_proxy.core.policy import Wrap, unwrapped
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies import POLICIES
@@ -225,21 +227,25 @@ class Store:
     def _compile(self, table: RoutingTable, api_ids: Iterable[str]) -> RoutingTable:
         """Return the table with these APIs compiled from their routes' plans and their policies."""
         for api_id in api_ids:
-            plans: dict[str, Plan] = {}
-            # Sorted: of two plans with one name the route with the lowest id decides.
-            route_ids = sorted(self._routes_of.ids_of(api_id))
-            for route_id in route_ids:
-                for plan in table.routes[route_id].plans:
-                    plans.setdefault(plan.name, plan)
-            names = dict.fromkeys((api_id, *route_ids))
-            stored = [
-                self._read_entry(one) for name in names for one in self._policies_of.ids_of(name)
-            ]
-            entries = [entry for entry in stored if entry is not None]
-            table = table.with_api(
-                self.policy_types.compile_api(api_id, interned(tuple(plans.values())), entries)
-            )
+            table = table.with_api(self._compile_api(table, api_id))
         return table
+
+    def compile_wrapped(self, api_id: str, wrap: Wrap) -> Api:
+        """Return an API of the table with what `wrap` returns in place of each policy."""
+        return self._compile_api(self.table, api_id, wrap)
+
+    def _compile_api(self, table: RoutingTable, api_id: str, wrap: Wrap = unwrapped) -> Api:
+        plans: dict[str, Plan] = {}
+        # Sorted: of two plans with one name the route with the lowest id decides.
+        route_ids = sorted(self._routes_of.ids_of(api_id))
+        for route_id in route_ids:
+            for plan in table.routes[route_id].plans:
+                plans.setdefault(plan.name, plan)
+        names = dict.fromkeys((api_id, *route_ids))
+        stored = [self._read_entry(one) for name in names for one in self._policies_of.ids_of(name)]
+        entries = [entry for entry in stored if entry is not None]
+        known = interned(tuple(plans.values()))
+        return self.policy_types.compile_api(api_id, known, entries, wrap)
 
     def _apis_to_compile(self, old: Route | None, new: Route | None) -> set[str]:
         """Return the APIs that change when one route takes the place of another.

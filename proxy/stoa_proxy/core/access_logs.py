@@ -44,6 +44,10 @@ class AccessLogs(PolicyState):
         self._sinks_of: dict[str, int] = {}
         self._counts = dict.fromkeys(("written", "dropped", "lost"), 0)
 
+    def preview(self) -> AccessLogs:
+        """Return queues that nobody writes from."""
+        return AccessLogs(self.clock)
+
     def families(self) -> Iterable[MetricFamily]:
         """Return what became of lines, and how many wait."""
         return [

@@ -62,11 +62,8 @@ def _overriding(
     policies: tuple[Policy, ...], hook: str, always: tuple[type, ...] | type = ()
 ) -> tuple[Policy, ...]:
     """Return the policies that override a hook, and those of a class of `always`."""
-    base = getattr(Policy, hook)
     overriding = tuple(
-        policy
-        for policy in policies
-        if isinstance(policy, always) or getattr(type(policy), hook) is not base
+        policy for policy in policies if isinstance(policy, always) or policy.overrides(hook)
     )
     # Often all policies override a hook: one tuple less for each of 10,000 APIs.
     return policies if len(overriding) == len(policies) else overriding

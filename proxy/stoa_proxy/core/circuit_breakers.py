@@ -145,6 +145,10 @@ class CircuitBreakers(PolicyState):
             return min(breaker.until - now, rules.reset)
         return min(breaker.probe_until - now, probe_seconds)
 
+    def preview(self) -> CircuitBreakers:
+        """Return breakers that say what these would say, and change no state."""
+        return _BreakerPreview(self.clock, self._breakers)
+
     def probe_until(self, key: BreakerKey) -> float:
         """Return until when a request is awaited that was let through half open, 0 without one."""
         breaker = self._breakers.get(key)
@@ -192,3 +196,20 @@ class CircuitBreakers(PolicyState):
     def _count_states(self) -> list[tuple[dict[str, str], float]]:
         counts = Counter(breaker.state for breaker in self._breakers.values())
         return [({"state": state}, counts[state]) for state in STATES]
+
+
+class _BreakerPreview(CircuitBreakers):
+    def __init__(self, clock: Clock, breakers: OrderedDict[BreakerKey, Breaker]) -> None:
+        super().__init__(clock)
+        self._breakers = breakers
+
+    def refuse(self, key: BreakerKey, rules: BreakerRules, probe_seconds: float) -> float | None:
+        breaker = self._breakers.get(key)
+        if breaker is None or breaker.state == "closed":
+            return None
+        until = breaker.until if breaker.state == "open" else breaker.probe_until
+        left = until - self.clock.monotonic()
+        return left if left > 0 else None
+
+    def probe_until(self, key: BreakerKey) -> float:
+        return 0.0

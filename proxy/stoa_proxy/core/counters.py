@@ -127,6 +127,28 @@ class RateCounters:
             return tenant.hit_one(*limits[0], now)
         return tenant.hit_all(limits, now)
 
+    def preview(self) -> RateCounters:
+        """Return counters that say what these would say, and count nothing."""
+        return _CounterPreview(self._clock, self._tenants)
+
+
+class _CounterPreview(RateCounters):
+    def __init__(self, clock: Clock, tenants: dict[str, _TenantCounters]) -> None:
+        super().__init__(clock)
+        self._tenants = tenants
+
+    def hit(self, tenant_id: str, limits: Sequence[tuple[Key, Limit]]) -> LimitResult:
+        now, tenant = self._clock.monotonic(), self._tenants.get(tenant_id)
+        results = [
+            _check(
+                limit,
+                _Counter(0.0, now, now) if tenant is None else tenant.peek(key, limit, now),
+                now,
+            )
+            for key, limit in limits
+        ]
+        return _deciding(results)
+
 
 class _TenantCounters:
     """The counters of one tenant's APIs, those that were checked longest ago first."""
@@ -166,13 +188,19 @@ class _TenantCounters:
 
     def hit_all(self, limits: Sequence[tuple[Key, Limit]], now: float) -> LimitResult:
         current = [(key, limit, *self._find(key, limit, now)) for key, limit in limits]
-        results = [_check(limit, counter, now) for _, limit, counter, _ in current]
-        refused = [result for result in results if not result.allowed]
-        if refused:
-            return max(refused, key=lambda result: result.reset)
-        for key, limit, counter, shared in current:
-            self._count(key, limit, counter, shared)
-        return min(results, key=lambda result: (result.remaining, -result.reset))
+        result = _deciding([_check(limit, counter, now) for _, limit, counter, _ in current])
+        if result.allowed:
+            for key, limit, counter, shared in current:
+                self._count(key, limit, counter, shared)
+        return result
+
+    def peek(self, key: Key, limit: Limit, now: float) -> _Counter:
+        """Return the counter of a key as it is now, without making one."""
+        counter = self.counters.get(key)
+        if counter is None:
+            shared = self._shared.get(key[:-1])
+            counter = _Counter(0.0, now, now) if shared is None else shared.load(key, now)
+        return _advance(counter, limit, now)
 
     def expire(self, now: float) -> None:
         """Check counters that were checked longest ago, and drop those that have expired."""
@@ -276,6 +304,14 @@ def _advance(counter: _Counter, limit: Limit, now: float) -> _Counter:
     if now - counter.at >= limit.window:
         return _Counter(0.0, now, now)
     return counter
+
+
+def _deciding(results: Sequence[LimitResult]) -> LimitResult:
+    """Return the result that refuses longest, or that has the least left."""
+    refused = [result for result in results if not result.allowed]
+    if refused:
+        return max(refused, key=lambda result: result.reset)
+    return min(results, key=lambda result: (result.remaining, -result.reset))
 
 
 def _check(limit: Limit, counter: _Counter, now: float) -> LimitResult:

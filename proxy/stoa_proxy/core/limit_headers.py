@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from stoa_proxy.core.counters import LimitResult
 from stoa_proxy.http.heads import Header
+
+RATE_HEADERS: Final = frozenset(
+    {
+        "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "ratelimit",
+        "ratelimit-policy",
+    }
+)  # fmt: skip
+"""The names, in lower case, of what is written here and what upstreams write like it."""
 
 
 def limit_headers(result: LimitResult) -> list[Header]:

@@ -140,6 +140,10 @@ class Policy:
 
     __slots__ = ()
 
+    def overrides(self, hook: str) -> bool:
+        """Whether it takes part in a hook, which is named."""
+        return getattr(type(self), hook) is not getattr(Policy, hook)
+
     @property
     def is_by_headers(self) -> bool:
         """Whether `request_filter` depends on the headers and the table alone, and counts nothing.
@@ -147,6 +151,11 @@ class Policy:
         What it set in one request that passed may be set in the next of the same headers, too.
         """
         return False
+
+    @property
+    def key_place(self) -> tuple[str, str] | None:
+        """Where it reads an API key, (`header` or `query`, name); None where it reads none."""
+        return None
 
     def preflight_filter(self, head: RequestHead) -> Respond | None:
         """Refuse a CORS preflight, or let it pass (None). Runs before `preflight`."""
@@ -270,6 +279,27 @@ class Services(Protocol):
         followed. Raises ServiceFailed when there is no response in time, or one that is too large.
         """
         ...
+
+
+class PolicyLabel(NamedTuple):
+    """What people call a policy of an API: its phase, its type, and its id and name, if it has any.
+
+    One that the gateway adds by itself has neither: `api_key` for plans, `access`.
+    """
+
+    phase: Phase
+    type: str
+    id: str = ""
+    name: str = ""
+
+
+Wrap = Callable[[PolicyLabel, Policy], Policy]
+"""Puts a policy in another's place that does the same, and more."""
+
+
+def unwrapped(label: PolicyLabel, policy: Policy) -> Policy:
+    """Return a policy as it is."""
+    return policy
 
 
 ParsePolicy = Callable[[str, Mapping[str, object]], Policy]

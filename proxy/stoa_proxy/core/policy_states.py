@@ -36,6 +36,13 @@ class PolicyState:
         """Return its metrics, each with a bounded number of series."""
         return ()
 
+    def preview(self) -> PolicyState:
+        """Return what a request that is only explained is given in its place: itself.
+
+        A state that counts requests returns one that says the same, and counts nothing.
+        """
+        return self
+
 
 S = TypeVar("S", bound=PolicyState)
 
@@ -44,13 +51,30 @@ class PolicyStates:
     """The states of one gateway, each made when it is asked for first."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._states: dict[type[PolicyState], PolicyState] = {}
 
     def of(self, kind: type[S]) -> S:
         """Return the state of a class."""
         state = self._states.get(kind)
         if state is None:
-            state = self._states[kind] = kind(self._clock)
+            state = self._states[kind] = kind(self.clock)
+        assert isinstance(state, kind)
+        return state
+
+    def preview(self) -> PolicyStates:
+        """Return states for a request that is only explained."""
+        return _Previews(self)
+
+
+class _Previews(PolicyStates):
+    def __init__(self, states: PolicyStates) -> None:
+        super().__init__(states.clock)
+        self._real = states
+
+    def of(self, kind: type[S]) -> S:
+        state = self._states.get(kind)
+        if state is None:
+            state = self._states[kind] = self._real.of(kind).preview()
         assert isinstance(state, kind)
         return state

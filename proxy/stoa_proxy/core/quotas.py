@@ -116,15 +116,13 @@ class QuotaCounters(PolicyState):
 
     def hit(self, key: QuotaKey, requests: int) -> LimitResult:
         """Count one request where `requests` allow it, else none."""
-        now = self.clock.now().timestamp()
+        now = self._now()
         period = self._period(key.period, now)
         self._sweep(now)
         count = self._counts.get(key)
         if count is None and not self._has_room(key):
             self._shared_requests += 1
-            # The same after a restart, unlike the hash of Python.
-            shared = zlib.crc32(key.subject.encode("utf-8", "surrogatepass")) % _SHARED
-            key = key._replace(kind="shared", subject=str(shared))
+            key = _shared_key(key)
             count = self._counts.get(key)
         # A clock that went back finds counts of a later period: those go on.
         if count is None or count.start < period.start:
@@ -135,9 +133,19 @@ class QuotaCounters(PolicyState):
             self._counts.move_to_end(key)
             if self._changed is not None:
                 self._changed[key] = None
-        left = max(0, requests - count.used)
-        window = count.end - count.start
-        return LimitResult(is_allowed, requests, left, max(0.0, count.end - now), window, "quota")
+        return _result(count, requests, now, is_allowed=is_allowed)
+
+    def preview(self) -> QuotaCounters:
+        """Return counters that say what these would say, and count nothing."""
+        return _QuotaPreview(self)
+
+    def peek(self, key: QuotaKey) -> int:
+        """Return how many requests count in the period that goes on."""
+        count = self._counts.get(key)
+        if count is None and not self._has_room(key):
+            count = self._counts.get(_shared_key(key))
+        is_over = count is None or count.start < self._period(key.period, self._now()).start
+        return 0 if count is None or is_over else count.used
 
     def watch(self) -> None:
         """Remember from now on what changes, for `take_changed`."""
@@ -174,6 +182,9 @@ class QuotaCounters(PolicyState):
             if held.start == start:
                 held.used = max(held.used, used)
 
+    def _now(self) -> float:
+        return self.clock.now().timestamp()
+
     def _begin(self, key: QuotaKey, period: _Period) -> _Count:
         if key not in self._counts:
             self._of_policy[key[:3]] += 1
@@ -199,6 +210,29 @@ class QuotaCounters(PolicyState):
             del self._counts[key]
             _decrease(self._of_policy, key[:3])
             _decrease(self._of_tenant, key.tenant)
+
+
+class _QuotaPreview(QuotaCounters):
+    def __init__(self, counters: QuotaCounters) -> None:
+        super().__init__(counters.clock)
+        self._counters = counters
+
+    def hit(self, key: QuotaKey, requests: int) -> LimitResult:
+        used, now = self._counters.peek(key), self._now()
+        is_allowed = used < requests
+        count = _Count(used + is_allowed, *period_of(key.period, now))
+        return _result(count, requests, now, is_allowed=is_allowed)
+
+
+def _shared_key(key: QuotaKey) -> QuotaKey:
+    # The same after a restart, unlike the hash of Python.
+    shared = zlib.crc32(key.subject.encode("utf-8", "surrogatepass")) % _SHARED
+    return key._replace(kind="shared", subject=str(shared))
+
+
+def _result(count: _Count, requests: int, now: float, *, is_allowed: bool) -> LimitResult:
+    left, window = max(0, requests - count.used), count.end - count.start
+    return LimitResult(is_allowed, requests, left, max(0.0, count.end - now), window, "quota")
 
 
 def _decrease(counts: Counter[tuple[str, str, str]] | Counter[str], key: object) -> None:

@@ -125,6 +125,12 @@ class ResponseCache(PolicyState):
             ),
         ]
 
+    def preview(self) -> ResponseCache:
+        """Return a cache of the same responses, by which nobody waits and no result is counted."""
+        preview = ResponseCache(self.clock)
+        preview._tenants, preview._not_kept = self._tenants, self._not_kept
+        return preview
+
     def find(
         self, url: CacheUrl, consumer: str, matches: Callable[[StoredResponse], bool]
     ) -> StoredResponse | None:

@@ -30,7 +30,7 @@ from stoa_proxy.core.exchange import (
     RequestContext,
     UpstreamDecision,
 )
-from stoa_proxy.core.limit_headers import limit_headers
+from stoa_proxy.core.limit_headers import RATE_HEADERS, limit_headers
 from stoa_proxy.core.match import build_target, refuse_doubt, select_route
 from stoa_proxy.core.model import Route
 from stoa_proxy.core.policy import AsyncPolicy, RequestEnd
@@ -65,13 +65,6 @@ from stoa_proxy.pipeline.upstreams import (
 
 _log = logging.getLogger("stoa_proxy.access")
 
-_RATE_HEADERS = frozenset(
-    {
-        "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "ratelimit",
-        "ratelimit-policy",
-    }
-)  # fmt: skip
-
 
 class Pipeline:
     """Runs the phases. Holds what outlives a request: counters, metrics, the health of upstreams.
@@ -98,6 +91,15 @@ class Pipeline:
         self._via = f"1.1 {self._pseudonym}"
         self.upstream_health = UpstreamHealth(clock)
         self.metrics = Metrics()
+
+    def rehearsal(self) -> Pipeline:
+        """Return a pipeline that decides as this one does, and counts and remembers nothing."""
+        rehearsal = Pipeline(self._clock, self.counters.preview())
+        rehearsal.states = self.states.preview()
+        rehearsal.filters_responses = self.filters_responses
+        rehearsal.upstream_health = self.upstream_health
+        rehearsal._pseudonym, rehearsal._via = self._pseudonym, self._via
+        return rehearsal
 
     def decide(self, head: RequestHead, table: RoutingTable) -> Decision:
         """Return what to do with a request. Raises nothing for whatever a client sent."""
@@ -304,7 +306,7 @@ class Pipeline:
             policy.response_filter(context, edited)
         result = context.limit_result
         if result is not None:
-            edited = without(edited, _RATE_HEADERS)
+            edited = without(edited, RATE_HEADERS)
             edited += limit_headers(result)
         if context.fallback_reason is not None:
             edited.append(("X-Stoa-Fallback", context.fallback_reason))

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 
 from stoa_proxy.core.exchange import Echo
 from stoa_proxy.core.match import edit_query, parameter_name
 from stoa_proxy.core.problems import Respond
+from stoa_proxy.http.credential_names import names_credential
 
 # Held in memory while it is shown.
 BODY_LIMIT = 64 * 1024
-_CREDENTIALS = re.compile(
-    r"^(authorization|proxy-authorization|cookie|set-cookie)$"
-    r"|key|token|secret|passw|credential|signature|session",
-    re.IGNORECASE,
-)
 
 
 def make_echo(echo: Echo, body: bytes, *, truncated: bool = False) -> Respond:
@@ -43,7 +38,7 @@ def _show_headers(echo: Echo) -> dict[str, str]:
     shown: dict[str, str] = {}
     for name, value in echo.headers:
         key = name.lower()
-        if key in secret or _CREDENTIALS.search(key):
+        if key in secret or names_credential(key):
             continue
         shown[key] = f"{shown[key]}, {value}" if key in shown else value
     return shown
@@ -51,7 +46,5 @@ def _show_headers(echo: Echo) -> dict[str, str]:
 
 def _show_query(echo: Echo) -> str:
     names = {parameter_name(part) for part in echo.target.query.split("&")}
-    hidden = {
-        name for name in names if name in echo.context.secret_query or _CREDENTIALS.search(name)
-    }
+    hidden = {name for name in names if name in echo.context.secret_query or names_credential(name)}
     return edit_query(echo.target.query, hidden, None)

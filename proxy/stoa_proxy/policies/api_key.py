@@ -26,6 +26,11 @@ class ApiKey(Policy):
         name = self.name.lower() if self.location == "header" else self.name
         object.__setattr__(self, "_names", frozenset({name}))
 
+    @property
+    def key_place(self) -> tuple[str, str]:
+        """Where it reads the key."""
+        return self.location, self.name
+
     def is_presented(self, context: PolicyContext) -> bool:
         """Whether a request carries a key."""
         return bool(self._find_keys(context))

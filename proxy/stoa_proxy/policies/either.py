@@ -18,6 +18,11 @@ class EitherCredential(AsyncPolicy):
 
     policies: tuple[Policy, ...]
 
+    @property
+    def key_place(self) -> tuple[str, str] | None:
+        """Where the first of the policies reads a key that reads one."""
+        return next((one.key_place for one in self.policies if one.key_place is not None), None)
+
     def is_prepared(self, context: PolicyContext) -> bool:
         """Whether none of the credentials that were sent has to be waited for."""
         return all(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from stoa_proxy.core.api import Api, make_api
 from stoa_proxy.core.model import Plan, PolicyEntry
-from stoa_proxy.core.policy import Phase, Policy, PolicyType
+from stoa_proxy.core.policy import Phase, Policy, PolicyLabel, PolicyType, Wrap, unwrapped
 from stoa_proxy.core.withheld import WITHHELD, WithheldPolicy
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies.either import EitherCredential
@@ -53,18 +53,27 @@ class PolicyRegistry:
         return known is not None and known.is_public(config)
 
     def compile_api(
-        self, api_id: str, plans: tuple[Plan, ...], entries: Iterable[PolicyEntry]
+        self,
+        api_id: str,
+        plans: tuple[Plan, ...],
+        entries: Iterable[PolicyEntry],
+        wrap: Wrap = unwrapped,
     ) -> Api:
         """Return an API with its policies in running order, implied ones included.
 
         `entries` must have been parsed before: their types are known and their configs valid, or
-        WITHHELD.
+        WITHHELD. Each policy is what `wrap` returns for it.
         """
         phased: list[tuple[Phase, Policy]] = []
+
+        def add(phase: Phase, policy: Policy, name: str, entry: PolicyEntry | None = None) -> None:
+            named = ("", "") if entry is None else (entry.id, entry.name)
+            phased.append((phase, wrap(PolicyLabel(phase, name, *named), policy)))
+
         singles: set[str] = set()
         for entry in sorted(entries, key=lambda entry: (entry.priority, entry.id)):
             if entry.config == WITHHELD:
-                phased.append((Phase.CROSS_ORIGIN, WithheldPolicy()))
+                add(Phase.CROSS_ORIGIN, WithheldPolicy(), entry.policy_type, entry)
                 continue
             policy_type = self._types[entry.policy_type]
             if policy_type.is_single:
@@ -72,13 +81,14 @@ class PolicyRegistry:
                     continue
                 singles.add(policy_type.name)
             policy = self.parse(entry.policy_type, entry.id, entry.config)
-            phased.append((policy_type.phase, policy))
+            add(policy_type.phase, policy, policy_type.name, entry)
         identifying = [policy for phase, policy in phased if phase is Phase.AUTHENTICATION]
         is_authenticated = bool(identifying)
         if len(identifying) > 1:
             phased = [pair for pair in phased if pair[0] is not Phase.AUTHENTICATION]
-            phased.append((Phase.AUTHENTICATION, EitherCredential(tuple(identifying))))
-        phased += implied_policies(plans, is_authenticated=is_authenticated)
+            add(Phase.AUTHENTICATION, EitherCredential(tuple(identifying)), "either")
+        for phase, policy in implied_policies(plans, is_authenticated=is_authenticated):
+            add(phase, policy, "api_key" if phase is Phase.AUTHENTICATION else "access")
         # Stable, so that priority and id still order the policies of one phase.
         phased.sort(key=lambda pair: pair[0])
         return make_api(api_id, plans, [policy for _, policy in phased])

@@ -26,6 +26,7 @@ from stoa_proxy.engines.complete.request_body import BodyFaulty, RequestBody
 from stoa_proxy.engines.complete.request_shares import RequestShares
 from stoa_proxy.engines.complete.responses import make_response, send_parts
 from stoa_proxy.engines.complete.services import TenantServices
+from stoa_proxy.engines.complete.tracing import Tracer
 from stoa_proxy.engines.complete.tunnel import TunnelRules
 from stoa_proxy.engines.complete.upstream.client import Pause, UpstreamClient
 from stoa_proxy.errors import ListenFailed
@@ -93,10 +94,10 @@ class AiohttpEngine(Engine):
             lookups_per_tenant=config.lookups_per_tenant,
             pause=pause,
         )
+        self._jitter = jitter
         self._preparer = self._make_preparer()
         rules = TunnelRules(config.max_websocket_message, config.idle_seconds)
         self.on_drained = _do_nothing
-        self._jitter = jitter
         self._forwarder = Forwarder(pipeline, self._client, rules, config.upload_seconds, jitter)
         self._server: ConnectionServer | None = None
         self._listener: Listener | None = None
@@ -195,6 +196,15 @@ class AiohttpEngine(Engine):
 
     def _make_preparer(self) -> PolicyPreparer:
         self._services = TenantServices(self._client, self._clock)
+        self._own_paths.trace = Tracer(
+            self._pipeline,
+            self._store,
+            self._client,
+            self._services,
+            self._request_shares,
+            self._clock,
+            self._jitter,
+        ).respond
         return PolicyPreparer(self._pipeline, self._services.of, self._clock)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -268,7 +278,8 @@ class AiohttpEngine(Engine):
             return make_response(ADMIN_TIMED_OUT)
         except BodyFaulty as error:
             return refuse_body(error.refusal)
-        response = self._own_paths.complete(call, content, is_cut=is_cut)
+        answer = self._own_paths.complete(call, content, is_cut=is_cut)
+        response = answer if isinstance(answer, Respond) else await self._own_paths.trace(answer)
         if response.rest is not None:
             return await send_parts(request, response, response.rest)
         return make_response(response)

@@ -1,0 +1,176 @@
+"""A trace as the admin API shows it: JSON values, without any credential."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stoa_proxy.core.backend import Backend, Upstream
+from stoa_proxy.core.exchange import Echo, Forward, RequestContext
+from stoa_proxy.core.match import Target, edit_query, parameter_name
+from stoa_proxy.core.model import Consumer, Route
+from stoa_proxy.core.policy import PolicyLabel
+from stoa_proxy.http.credential_names import names_credential
+from stoa_proxy.http.heads import Header, RequestHead
+from stoa_proxy.pipeline.trace import Call, Step, Trace, context_of
+
+_HIDDEN = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response as the client would get it; `is_cut` where the body has more than is here.
+
+    `source` is who answered: policy, gateway, backend, fallback or echo.
+    """
+
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes
+    source: str
+    is_cut: bool = False
+
+
+def trace_view(
+    head: RequestHead,
+    trace: Trace,
+    plan: Forward | Echo | None,
+    answer: Answer | None,
+    seconds: float,
+    *,
+    sent: bool,
+) -> dict[str, object]:
+    """Return the document of one traced request.
+
+    `plan` is what the gateway decided to call, if anything; `answer` is None where it was not sent.
+    """
+    context = context_of(trace) if plan is None else plan.context
+    route = trace.route if context is None else context.route
+    return {
+        "format_version": "1.0",
+        "sent": sent,
+        "request": {
+            "method": head.method,
+            "path": head.target.partition("?")[0],
+            "host": head.value("host") or "",
+            "client_address": head.client_address,
+        },
+        "route": None if route is None else _route(route),
+        "consumer": None if context is None else _consumer(context.consumer),
+        "steps": [_step(step) for step in trace.steps],
+        "upstream": None if plan is None else _upstream(plan),
+        "calls": [_call(call) for call in trace.calls],
+        "fallback": None if context is None else context.fallback_reason,
+        "answer": None if answer is None else _answer(answer, context, trace.decided_by),
+        "milliseconds": _milliseconds(seconds),
+    }
+
+
+def _route(route: Route) -> dict[str, object]:
+    return {
+        "id": route.id,
+        "name": route.name,
+        "tenant": route.tenant_id,
+        "api": route.api_id,
+        "path": "/" + "/".join(route.prefix),
+        "hosts": list(route.hosts),
+        "methods": sorted(route.methods),
+        "strip_path": route.strip_path,
+        "timeout_seconds": route.timeout,
+        "retries": route.retries,
+        "backend": _backend(route.backend),
+        "fallback": None if route.fallback is None else _backend(route.fallback),
+    }
+
+
+def _backend(upstream: Upstream) -> str:
+    """Return an upstream without its query, which may hold a credential."""
+    if not isinstance(upstream, Backend):
+        return "builtin:echo"
+    return shown_target(
+        Target(upstream.scheme, upstream.host, upstream.port, upstream.base_path or "/", "")
+    )
+
+
+def shown_target(target: Target) -> str:
+    """Return the URL of a target without its query."""
+    if target.scheme == "builtin":
+        return f"builtin:echo{target.path}"
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    return f"{target.scheme}://{host}:{target.port}{target.path}"
+
+
+def _consumer(consumer: Consumer | None) -> dict[str, object] | None:
+    if consumer is None:
+        return None
+    return {"id": consumer.id, "name": consumer.name, "tenant": consumer.tenant_id}
+
+
+def _policy(label: PolicyLabel) -> dict[str, object]:
+    return {"type": label.type, "id": label.id, "name": label.name, "phase": label.phase.title}
+
+
+def _step(step: Step) -> dict[str, object]:
+    return {
+        "hook": step.hook,
+        "policy": _policy(step.policy),
+        "verdict": step.verdict,
+        "status": step.status,
+        "detail": step.detail,
+        "milliseconds": _milliseconds(step.seconds),
+    }
+
+
+def _call(call: Call) -> dict[str, object]:
+    return {
+        "upstream": call.upstream,
+        "status": call.status,
+        "failure": call.failure or None,
+        "milliseconds": _milliseconds(call.seconds),
+    }
+
+
+def _upstream(plan: Forward | Echo) -> dict[str, object]:
+    return {
+        "url": shown_target(plan.target),
+        "query": _query(plan.target.query, plan.context),
+        "headers": _headers(plan.headers, plan.context),
+    }
+
+
+def _query(raw: str, context: RequestContext) -> str:
+    names = {parameter_name(part) for part in raw.split("&")}
+    secret = context.secret_query | context.hidden_query
+    return edit_query(raw, {one for one in names if one in secret or names_credential(one)}, None)
+
+
+def _headers(headers: Iterable[Header], context: RequestContext | None) -> list[list[str]]:
+    secret = frozenset() if context is None else context.secret_headers | context.hidden_headers
+    return [
+        [name, _HIDDEN if name.lower() in secret or names_credential(name) else value]
+        for name, value in headers
+    ]
+
+
+def _answer(
+    answer: Answer, context: RequestContext | None, decided_by: PolicyLabel | None
+) -> dict[str, object]:
+    try:
+        body, encoding = answer.body.decode(), "utf-8"
+    except UnicodeDecodeError:
+        body, encoding = base64.b64encode(answer.body).decode(), "base64"
+    is_policys = answer.source == "policy" and decided_by is not None
+    return {
+        "status": answer.status,
+        "source": answer.source,
+        "policy": _policy(decided_by) if is_policys and decided_by is not None else None,
+        "headers": _headers(answer.headers, context),
+        "body": body,
+        "body_encoding": encoding,
+        "body_cut": answer.is_cut,
+    }
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -61,6 +61,15 @@ async def test_run_serves_a_new_catalog_at_once(
         assert answer.status_code == httpx.codes.OK
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_a_backend_on_this_machine_is_one_that_the_gateway_may_reach(
+    here: Path, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    made(capsys, "shop", "--backend", f"http://{host}:9000/v1")
+    assert main(["validate", "--catalog", "shop", "--strict"]) == 0
+    assert main(["fmt", "--check", "shop"]) == 0
+
+
 def test_everything_around_the_documents_is_there(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,6 +145,7 @@ def test_in_a_repository_ci_and_hooks_go_to_its_root_and_leave_what_is_there(
         (["new", "--api", "x" * 64], "at most 63 characters"),
         (["new", "--backend", "ftp://x.example"], "--backend: 'ftp://x.example' is no backend"),
         (["new", "--backend", "http://[x"], "is no backend"),
+        (["new", "--backend", "http://169.254.169.254/"], "169.254.169.254 is link-local"),
         (["new", "--backend", "https://x.example/${A}"], "is no backend"),
     ],
 )

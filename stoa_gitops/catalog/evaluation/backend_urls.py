@@ -141,8 +141,8 @@ def _unwrap(address: ipaddress.IPv6Address) -> tuple[Address, ...]:
     return (address,) if inner is None else (inner, address)
 
 
-def _denied_category(address: Address) -> str:
-    """Return why an address is denied by default; empty when it is not."""
+def denied_category(address: Address) -> str:
+    """Return why an address is denied by default (`loopback`); empty when it is not."""
     if address.is_loopback:
         return "loopback"
     if address.is_link_local:
@@ -167,7 +167,7 @@ def denial_reason(backend: Backend, gateway: GatewayInstance) -> str:
     if any(address in network for address in backend.addresses for network in allow):
         return ""
     for address in backend.addresses:
-        if sort := _denied_category(address):
+        if sort := denied_category(address):
             return f"{address} is {sort}"
     return ""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from stoa_gitops.catalog.evaluation.backend_urls import denied_category, literal_addresses
 from stoa_gitops.catalog.evaluation.layout import NAME
 from stoa_gitops.errors import UsageError
 
@@ -48,6 +49,12 @@ class StarterChoices:
         # As `secrets` derives it: a name of a variable does not begin with a digit.
         return f"_{name}_WEB_KEY" if name[0].isdigit() else f"{name}_WEB_KEY"
 
+    @property
+    def backends_allowed(self) -> tuple[str, ...]:
+        """CIDRs of this machine that the gateway has to be allowed, to reach the backend."""
+        addresses = literal_addresses(urlsplit(self.backend).hostname or "")
+        return tuple(f"{one}/{one.max_prefixlen}" for one in addresses if denied_category(one))
+
 
 def check_name(noun: str, value: str) -> None:
     """Raise UsageError for a name that no document may have."""
@@ -64,13 +71,22 @@ def check_backend(url: str) -> None:
     """Raise UsageError for what is no http or https URL of a host."""
     if not url:
         return
+    host = ""
     try:
         parts = urlsplit(url)
+        host = parts.hostname or ""
         is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # brackets without an address, a port that is no number
         is_usable = False
     if not is_usable or re.search(r"[\s$\"\\]", url):
         raise UsageError(f"{url!r} is no backend: write a URL such as https://orders.acme.example")
+    for address in literal_addresses(host):
+        # Of what no gateway reaches by default, a service on one's own machine is what people have.
+        if denied_category(address) not in {"", "loopback"}:
+            raise UsageError(
+                f"{url!r} is no backend: {address} is {denied_category(address)}, which no gateway "
+                "reaches unless its `backends.allow` says so"
+            )
 
 
 def nearest_name(text: str) -> str:

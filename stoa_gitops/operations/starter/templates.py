@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -33,6 +33,7 @@ def catalog_files(choices: StarterChoices, key: str) -> dict[str, str]:
         "api": choices.api,
         "api_title": _title(choices.api),
         "backend": _backend(choices.backend),
+        "allowed": _allowed(choices.backends_allowed),
         "key_variable": choices.key_variable,
     }
     tenant = f"tenants/{choices.tenant}"
@@ -96,6 +97,13 @@ def _document(path: str, name: str, values: Mapping[str, str]) -> str:
 def _backend(url: str) -> str:
     # JSON's strings are YAML's, so that no character of the URL means anything else.
     return f"url: {json.dumps(url)}" if url else "alias: echo  # built in: answers with the request"
+
+
+def _allowed(networks: Sequence[str]) -> str:
+    if not networks:
+        return ""
+    line = f"  backends: {{allow: [{', '.join(json.dumps(one) for one in networks)}]}}\n"
+    return f"  # For a backend on this machine, which a gateway does not reach otherwise.\n{line}"
 
 
 def _title(name: str) -> str:

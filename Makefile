@@ -12,7 +12,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 JOBS   ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test quick check lint types layers test-heavy crash bench clean
+.PHONY: help setup run test quick check lint types layers test-heavy crash bench docs clean
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ crash: $(STAMP) ## 200 kill -9 at random moments; CRASH_SEED repeats a run
 
 bench: $(STAMP) ## the benchmarks, each beside its peer
 	$(BIN)/python -m benchmarks
+
+docs: $(STAMP) ## the site, into build/site; runs the commands that its pages show, and checks its links
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean
 
 clean: ## remove what was installed and built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -230,7 +230,7 @@ class WebMethodsAdapter(GatewayAdapter):
         self._extended.mark_changed(spec.key.kind)
         apis: Mapping[Key, str] = {}
         if spec.key.kind == SCOPE:
-            links = (await self.session.current_snapshot()).links
+            links = (await self.session.working_snapshot()).links
             apis = {key: link.api_id for key, link in links.items()}
         return await self._objects.upsert(spec, apis)
 

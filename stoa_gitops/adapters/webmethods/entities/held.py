@@ -36,6 +36,8 @@ class HeldApi:
     url_aliases  those that lead to it
     dangling     ids in the policy of actions that are not there
     strays       ids of actions of ours that no policy has
+    is_whole     policy and actions are as a write left them, and not as a list shows them, which
+                 leaves fields out and lags behind
     """
 
     record: JsonTree
@@ -46,6 +48,7 @@ class HeldApi:
     definition: HeldDefinition | None = None
     dangling: tuple[str, ...] = ()
     strays: tuple[str, ...] = ()
+    is_whole: bool = False
 
     @property
     def api_id(self) -> str:

@@ -123,17 +123,33 @@ class Session:
             return await self.read_snapshot()
         return self._snapshot
 
+    async def working_snapshot(self) -> Snapshot:
+        """Return what was read last with what was written since laid over it, for writers.
+
+        Reads again where that does not tell what the gateway holds.
+        """
+        if self._snapshot is None or self.written.is_unsure:
+            return await self.read_snapshot()
+        if not self.written.is_pending:
+            return self._snapshot
+        return self.written.laid_over(self._snapshot)
+
     async def read_snapshot(self) -> Snapshot:
         """Return what the gateway holds now."""
         info = await self.gateway_info()
         async with self._lock:
             for number in range(LAG_READS):
+                version = self.written.version
                 snapshot = await self._read(info)
                 # What was written shows in searches a little later: the store refreshes its index.
                 if self.written.are_shown(snapshot) or number == LAG_READS - 1:
                     break
                 await self._sleep(_LAG_SECONDS * 2.0**number * (0.5 + self._chance()))
-            self.written.clear()
+            if self.written.version == version:
+                self.written.clear()
+            else:
+                # Somebody wrote while this was read, and it may not be in there.
+                self.written.doubt()
             return snapshot
 
     async def _read(self, info: GatewayInfo) -> Snapshot:

@@ -54,7 +54,7 @@ class AliasWriter:
     def imported(self, alias: JsonTree) -> None:
         """Know an alias that an archive brought along."""
         self._aliases[str(alias["name"])] = alias
-        self._written.alias(str(alias["name"]), is_there=True)
+        self._written.alias(str(alias["name"]), alias)
 
     # before anything is written
 
@@ -119,7 +119,7 @@ class AliasWriter:
                 body = {name: value for name, value in merged.items() if value is not None}
                 path, what = f"/alias/{held['id']}", f"writing alias {name}"
                 await self._client.write("PUT", path, what, body)
-                self._aliases[name] = body
+                self._know(name, body)
 
     async def _create(self, name: str, alias: JsonTree, key: Key) -> JsonTree | None:
         """Create an alias; returns what is there instead where somebody was faster."""
@@ -136,9 +136,12 @@ class AliasWriter:
                 raise ObjectConflict(f"the alias {name} is taken on the gateway") from None
             return held
         made = found.get("alias")
-        self._aliases[name] = made if isinstance(made, dict) else dict(alias)
-        self._written.alias(name, is_there=True)
+        self._know(name, made if isinstance(made, dict) else dict(alias))
         return None
+
+    def _know(self, name: str, alias: JsonTree) -> None:
+        self._aliases[name] = alias
+        self._written.alias(name, alias)
 
     async def delete(self, aliases: Mapping[str, JsonTree], kept: Iterable[str]) -> list[str]:
         """Delete aliases of ours that nothing needs; returns warnings about those in use."""
@@ -151,7 +154,7 @@ class AliasWriter:
                 warnings.append(f"the alias {name} stays: {error}")
                 continue
             self._aliases.pop(name, None)
-            self._written.alias(name, is_there=False)
+            self._written.alias(name, None)
         return warnings
 
     # URL aliases
@@ -168,7 +171,7 @@ class AliasWriter:
             if held is None:
                 insort(self._sorted, alias)
             self._url_aliases[alias] = dict(body)
-            self._written.url_alias(alias, path)
+            self._written.url_alias(alias, self._url_aliases[alias])
 
     async def delete_paths(
         self, api_id: str, held: Iterable[Mapping[str, Any]], kept: Iterable[str]

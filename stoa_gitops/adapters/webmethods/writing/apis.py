@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from stoa_gitops.adapter_sdk.results import failure, internal_error
 from stoa_gitops.adapters.webmethods.api.client import (
@@ -20,7 +19,6 @@ from stoa_gitops.adapters.webmethods.entities.names import alias_of_path
 from stoa_gitops.adapters.webmethods.entities.parts import (
     ApiParts,
     Consumers,
-    JsonTree,
 )
 from stoa_gitops.adapters.webmethods.mapping.apis import (
     ApiContext,
@@ -30,7 +28,7 @@ from stoa_gitops.adapters.webmethods.mapping.apis import (
 from stoa_gitops.adapters.webmethods.mapping.rules import refuse_unsupported
 from stoa_gitops.adapters.webmethods.node.gathering import policy_id_of
 from stoa_gitops.adapters.webmethods.node.session import Session
-from stoa_gitops.adapters.webmethods.node.snapshot import ApiGroup, Snapshot
+from stoa_gitops.adapters.webmethods.node.snapshot import ApiGroup, Snapshot, link_of
 from stoa_gitops.adapters.webmethods.writing.aliases import AliasWriter
 from stoa_gitops.adapters.webmethods.writing.edits import (
     ApiEdits,
@@ -74,8 +72,10 @@ class ApiWriter:
                 else:
                     results[change] = refusal
             if left:
+                written = self._session.written
                 async with self._gate.name(str(left[0].group)):
-                    results |= await self._write(left[0].group, left, snapshot)
+                    with written.doubted_unless_done():
+                        results |= await self._write(left[0].group, left, snapshot)
         except StoaGitopsError as error:
             results |= {change: failure(error) for change in changes if change not in results}
         except Exception as error:  # noqa: BLE001  # one API must not end the others
@@ -93,11 +93,15 @@ class ApiWriter:
             group = snapshot.find_own(key)
             if group is None or group.link is None:
                 return
+            written = self._session.written
+            # Another application may have come to the API since the snapshot.
+            group = written.group_of(group.root) or group
             held = group.held
             context = ApiContext(consumers, held.name, operations=remembered_operations(held))
             compiled = compile_api(group.parts, snapshot.info, self._owner, context)
-            policy, actions = await self.records.read_policy(policy_id_of(held.record))
-            await self._write_policy(compiled, policy, actions, held, snapshot)
+            with written.doubted_unless_done():
+                held = await self._write_policy(compiled, held, snapshot)
+            written.wrote_api(replace(group, consumers=consumers, held=held))
 
     # one API
 
@@ -130,7 +134,7 @@ class ApiWriter:
         """Write an API; what breaks the gateway's parser is left out at a second try."""
         compiled = compile_api(parts, snapshot.info, self._owner, context)
         try:
-            root, warnings = await self._put(compiled, held, snapshot)
+            held, warnings = await self._put(compiled, held, snapshot)
         except GatewayError as error:
             document = context.document
             is_fault = error.reason == GatewayError.reason
@@ -139,54 +143,74 @@ class ApiWriter:
             # References in bodies of responses can end its parser with a 500 (contract A.12).
             context = replace(context, document=document.without_response_schemas())
             compiled = compile_api(parts, snapshot.info, self._owner, context)
-            root, warnings = await self._put(compiled, held, snapshot)
-        return root, (*compiled.losses, *warnings)
+            held, warnings = await self._put(compiled, held, snapshot)
+        self._session.written.wrote_api(self._group_of(parts, compiled, held, context.consumers))
+        return held.api_id, (*compiled.losses, *warnings)
+
+    def _group_of(
+        self, parts: ApiParts, compiled: CompiledApi, held: HeldApi, consumers: Consumers
+    ) -> ApiGroup:
+        """Return an API as it was written, for the rest of the apply.
+
+        Without its definition, which the gateway alone can tell: whoever writes the API again
+        before it is read takes that for another one.
+        """
+        body = {name: one for name, one in compiled.body.items() if name != "apiDefinition"}
+        record = {**held.record, **body, "isActive": compiled.active}
+        paths = ({"alias": alias, "urlPath": path, "apiId": held.api_id}
+                 for alias, path in compiled.url_aliases.items())  # fmt: skip
+        held = replace(
+            held,
+            record=record,
+            aliases=compiled.aliases,
+            url_aliases=tuple(paths),
+            definition=None,
+        )
+        parts = replace(parts, api_id=held.api_id)
+        link = link_of(parts, held.api_id)
+        return ApiGroup(held.api_id, parts.key, self._owner, held, parts, consumers, link=link)
 
     async def _put(
         self, compiled: CompiledApi, held: HeldApi, snapshot: Snapshot
-    ) -> tuple[str, tuple[str, ...]]:
+    ) -> tuple[HeldApi, tuple[str, ...]]:
         self.aliases.begin(snapshot)
         self.aliases.check(compiled, held.api_id)
         if not held.record:
             held = await self.records.create(compiled, held, snapshot)
             try:
-                return await self._complete(compiled, held, snapshot, is_new=True)
+                return await self._complete(compiled, held, snapshot)
             except StoaGitopsError:
                 await self.records.take_back(held, compiled)
                 raise
         is_active = await self.records.update(compiled, held)
         held = replace(held, record={**held.record, "isActive": is_active})
-        return await self._complete(compiled, held, snapshot, is_new=False)
+        return await self._complete(compiled, held, snapshot)
 
     async def _complete(
-        self, compiled: CompiledApi, held: HeldApi, snapshot: Snapshot, *, is_new: bool
-    ) -> tuple[str, tuple[str, ...]]:
+        self, compiled: CompiledApi, held: HeldApi, snapshot: Snapshot
+    ) -> tuple[HeldApi, tuple[str, ...]]:
         """Write everything but the record of an API, and activate it at the end."""
         api_id = held.api_id
         self._session.written.api(api_id, compiled.memory, is_active=compiled.active)
         await self.aliases.write(compiled.key, compiled.aliases)
         if not _has_policy(compiled, held):
-            policy, actions = held.policy, held.actions
-            if not is_new or policy is None:
-                # A list leaves fields out that a PUT would lose.
-                policy, actions = await self.records.read_policy(policy_id_of(held.record))
-            await self._write_policy(compiled, policy, actions, held, snapshot)
+            held = await self._write_policy(compiled, held, snapshot)
         if compiled.active and not held.is_active:
             await self._client.switch(api_id, is_on=True)
         await self.aliases.write_paths(api_id, compiled.url_aliases)
         await self.aliases.delete_paths(api_id, held.url_aliases, compiled.url_aliases)
-        return api_id, tuple(await self.aliases.delete(held.aliases, compiled.aliases))
+        return held, tuple(await self.aliases.delete(held.aliases, compiled.aliases))
 
     async def _write_policy(
-        self,
-        compiled: CompiledApi,
-        policy: JsonTree,
-        actions: Sequence[Mapping[str, Any]],
-        held: HeldApi,
-        snapshot: Snapshot,
-    ) -> None:
+        self, compiled: CompiledApi, held: HeldApi, snapshot: Snapshot
+    ) -> HeldApi:
+        """Write the policy of an API; returns the API with the policy as it is then."""
+        policy, actions = held.policy, held.actions
+        if policy is None or not held.is_whole:
+            # A list leaves fields out that a PUT would lose.
+            policy, actions = await self.records.read_policy(policy_id_of(held.record))
         mark = Mark(self._owner, compiled.key).text
-        await self._policies.write(
+        policy, actions = await self._policies.write(
             policy,
             actions,
             compiled.actions,
@@ -195,6 +219,7 @@ class ApiWriter:
             kept=snapshot.shared_actions,
             strays=held.strays,
         )
+        return replace(held, policy=policy, actions=actions, dangling=(), strays=(), is_whole=True)
 
     # deleting
 

@@ -203,6 +203,8 @@ class ArchiveRun:
         content, secrets = await asyncio.to_thread(write_archive, assets)
         found = await self._client.files.import_archive(content, overwrite_words(assets), secrets)
         results = read_results(found)
+        # What an import made of everything shows in a read.
+        self._session.written.doubt()
         for unit in apis:
             compiled = unit.prepared.compiled
             self._session.forget_definition(unit.prepared.api_id)

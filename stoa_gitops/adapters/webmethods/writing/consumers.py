@@ -37,6 +37,7 @@ from stoa_gitops.adapters.webmethods.writing.gates import NameGate
 from stoa_gitops.adapters.webmethods.writing.pending import PendingChange
 from stoa_gitops.errors import ObjectConflict
 from stoa_gitops.model.keys import APPLICATION, Key
+from stoa_gitops.model.redaction import reveal
 from stoa_gitops.model.secret import Secret
 
 _OF_SERVER = frozenset(
@@ -61,14 +62,18 @@ class ConsumerWriter:
         """Write one change of an application. Raises StoaGitopsError."""
         self._begin(snapshot)
         async with self._gate.name(str(change.key)):
-            if change.spec is None:
-                await self._delete(change.root, snapshot)
-                return ok(change.gateway_id)
-            refusal = refuse_unsupported(change.spec, snapshot.info)
-            if refusal is not None:
-                return refusal
-            value = stored_spec(APPLICATION, change.spec.value)
-            return await self._put(change, ApplicationParts(change.key, value), snapshot)
+            with self._session.written.doubted_unless_done():
+                return await self._write(change, snapshot)
+
+    async def _write(self, change: PendingChange, snapshot: Snapshot) -> AdapterResult:
+        if change.spec is None:
+            await self._delete(change.root, snapshot)
+            return ok(change.gateway_id)
+        refusal = refuse_unsupported(change.spec, snapshot.info)
+        if refusal is not None:
+            return refusal
+        value = stored_spec(APPLICATION, change.spec.value)
+        return await self._put(change, ApplicationParts(change.key, value), snapshot)
 
     def prepare(
         self, change: PendingChange, snapshot: Snapshot
@@ -128,6 +133,9 @@ class ConsumerWriter:
         await self._subscribe(application_id, links, snapshot)
         if wanted != there:
             await self._link(application_id, wanted)
+        tree: Any = reveal(application, [])
+        known = {**(held or {}), **tree, "id": application_id, "consumingAPIs": sorted(wanted)}
+        self._session.written.wrote_application(application_id, known)
         return ok(application_id)
 
     async def _update(

@@ -17,6 +17,7 @@ from stoa_gitops.adapters.webmethods.entities.actions import STAGES, Action, dif
 from stoa_gitops.adapters.webmethods.entities.marks import localised
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
 from stoa_gitops.errors import GatewayError, StoaGitopsError
+from stoa_gitops.model.redaction import reveal
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,10 @@ class PolicyWriter:
         *,
         kept: Collection[str] = (),
         strays: Collection[str] = (),
-    ) -> None:
-        """Write the difference. Raises GatewayError; actions made in vain are deleted.
+    ) -> tuple[JsonTree, tuple[JsonTree, ...]]:
+        """Write the difference, and return the policy and its actions as they are then.
+
+        Raises GatewayError; actions made in vain are deleted.
 
         policy   as the gateway holds it now, in full
         held     its actions, each with its `stage`
@@ -62,7 +65,7 @@ class PolicyWriter:
                     if any(differences(action.parameters, found.get("parameters"), "")):
                         changed.append((action_id, action))
                 placed.append((action.stage, action_id))
-            await self._place(policy, placed, memory)
+            policy = await self._place(policy, placed, memory)
         except StoaGitopsError:
             await self._drop(posted)
             raise
@@ -73,6 +76,10 @@ class PolicyWriter:
         gone = [str(one.get("id")) for one in left if str(one.get("id")) not in kept]
         for action_id in (*gone, *strays):
             await self._client.delete("/policyActions", action_id, f"deleting action {action_id}")
+        return policy, tuple(
+            _as_held(action, action_id)
+            for action, (_, action_id) in zip(wanted, placed, strict=True)
+        )
 
     async def _create(self, action: Action, mark: str) -> str:
         what = f"writing {_name_of(action)}"
@@ -81,14 +88,14 @@ class PolicyWriter:
 
     async def _place(
         self, policy: JsonTree, placed: Sequence[tuple[str, str]], memory: str
-    ) -> None:
+    ) -> JsonTree:
         """Put actions into a policy: a PUT replaces it whole, so that all stages are sent."""
         enforcements = enforcements_of(placed)
         wanted = {**policy, "policyEnforcements": enforcements, "descriptions": localised(memory)}
-        if wanted == policy:
-            return
-        path, what = f"/policies/{policy['id']}", f"writing policy {policy['id']}"
-        await self._client.write("PUT", path, what, {"policy": wanted}, reads=False)
+        if wanted != policy:
+            path, what = f"/policies/{policy['id']}", f"writing policy {policy['id']}"
+            await self._client.write("PUT", path, what, {"policy": wanted}, reads=False)
+        return wanted
 
     async def _drop(self, actions: Sequence[str]) -> None:
         """Delete actions that no policy has, as far as the gateway lets us."""
@@ -128,6 +135,12 @@ def _match(held: Sequence[Mapping[str, Any]], action: Action) -> Mapping[str, An
         ),
         None,
     )
+
+
+def _as_held(action: Action, action_id: str) -> JsonTree:
+    """Return an action as a read shows it, secrets in clear."""
+    found: Any = reveal({"parameters": list(action.parameters)}, [])
+    return {"id": action_id, "stage": action.stage, "templateKey": action.template, **found}
 
 
 def _name_of(action: Action) -> str:

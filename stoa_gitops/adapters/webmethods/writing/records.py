@@ -65,7 +65,7 @@ class RecordWriter:
         except StoaGitopsError:
             await self.take_back(HeldApi(record), compiled)
             raise
-        return replace(left, record=record, policy=policy, actions=actions)
+        return replace(left, record=record, policy=policy, actions=actions, is_whole=True)
 
     async def _explained(self, error: RequestRefused, name: str) -> StoaGitopsError:
         """Return the error of a refused import; a name that is taken is told with its owner."""

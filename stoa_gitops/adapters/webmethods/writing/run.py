@@ -76,7 +76,7 @@ class ApplyRun(GroupRun):
         if not writes:
             return
         try:
-            snapshot = await self._session.current_snapshot()
+            snapshot = await self._session.working_snapshot()
         except StoaGitopsError as error:
             for one in writes:
                 self.finish(one, failure(error))

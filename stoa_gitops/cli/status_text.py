@@ -109,6 +109,8 @@ def _registration_notes(item: Mapping[str, Any]) -> Iterator[str]:
         yield f"{registration['errorRate']:.1%} of its latest requests failed"
     if registration["shared"]:
         yield "several processes have this name"
+    if any(one["reason"] == "NeverAsks" for one in item["conditions"]):
+        yield "gets nothing"
 
 
 def _age(moment: str) -> str:

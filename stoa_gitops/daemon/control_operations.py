@@ -10,7 +10,7 @@ from typing import Final
 
 from stoa_gitops import __version__
 from stoa_gitops.control.process_port import Conflict, NotReady
-from stoa_gitops.daemon.registered_views import RegisteredViews
+from stoa_gitops.daemon.registered_views import RegisteredViews, is_known_by_checks
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.fleet.health import GatewayStatus
 from stoa_gitops.model.catalog import Catalog
@@ -89,7 +89,8 @@ class ProcessOperations:
             catalog is not None and not catalog.blocking_errors and self.watcher.unreadable is None
         )
         is_heard = self.fleet is None or not self.fleet.silent_documents()
-        is_in_sync = self.is_ready() and self.statuses.is_in_sync()
+        gone = self.fleet.silent_gateways() if self.fleet is not None else frozenset()
+        is_in_sync = self.is_ready() and self.statuses.is_in_sync(gone)
         return is_in_sync and is_valid and is_heard and not self._troubles()
 
     def _troubles(self) -> list[str]:
@@ -265,7 +266,7 @@ class ProcessOperations:
     def _status_of(self, instance: GatewayInstance) -> GatewayStatus | None:
         """Return what heartbeats tell of a gateway; None for one that sends none."""
         member = self.fleet.member(instance) if self.fleet is not None else None
-        if member is None or (member.last_beat_at is None and not instance.is_pulling):
+        if member is None or is_known_by_checks(member, instance):
             return None
         return member.status
 

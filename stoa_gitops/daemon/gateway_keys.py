@@ -28,6 +28,11 @@ MAX_BYTES: Final = 1 << 20
 FILE: Final = "GATEWAY_API_KEYS_FILE"
 VARIABLE: Final = "GATEWAY_API_KEYS"
 
+# For whoever calls: anybody may, and where the file lies is for people of this machine.
+_SEE: Final = "`stoa-gitops status` says why"
+UNKNOWN: Final = f"the key is not known, and may stand in {FILE}, which cannot be used: {_SEE}"
+NONE: Final = f"no gateway can register, for {FILE} cannot be used: {_SEE}"
+
 
 class Unusable(Exception):
     """The file cannot be read or holds no key; the message says which."""
@@ -112,11 +117,11 @@ class LiveKeys:
         assert file is not None
         found = await on_a_thread(lambda: _read(file))
         if found == self._in_force:
-            self._credentials.keys_in_doubt = self.trouble or ""
+            self._credentials.keys_in_doubt = UNKNOWN if self.trouble else ""
         elif found == self._seen:
             self._take(found)
         else:
-            self._credentials.keys_in_doubt = f"{FILE} {file} has changed, and is read once more"
+            self._credentials.keys_in_doubt = f"{FILE} has changed, and is read once more"
         self._seen = found
 
     def _take(self, found: bytes | str) -> None:
@@ -135,11 +140,11 @@ class LiveKeys:
 
     def _report(self, why: str) -> None:
         if self._credentials.gateway_keys is None:
-            self._credentials.no_keys = why
+            self._credentials.no_keys = NONE
             self.trouble = f"no gateway can register: {why}"
         else:
             self.trouble = f"the last good gateway keys stay in force: {why}"
-        self._credentials.keys_in_doubt = self.trouble
+        self._credentials.keys_in_doubt = UNKNOWN
         log.warning("%s", self.trouble)
 
 

@@ -262,7 +262,7 @@ class PublishedTables:
             f"STOA_ROUTE_RELOAD_ENABLED there, or remove auth from {instance.source}"
         )
         self._set(instance, CONFIGURABLE, False, ConditionReason.ASKS_THOUGH_PUSHED, message)
-        raise Conflict(f"{instance.name} {message}")
+        raise Conflict(f"{instance.name}: {message}")
 
     async def _served(
         self, gateway_id: str, instance: GatewayInstance, *, is_asking: bool = True

@@ -142,9 +142,10 @@ def _is_trusted(url: str, instance: GatewayInstance) -> bool:
 def never_asks_message(binding: Binding) -> str:
     """Return what is wrong with a gateway that did not fetch, and what to do."""
     if binding.registration.has_table:
-        return "it did not ask for its table yet"
+        return "it has not asked for its table since it started"
     return (
-        "it never asks for its routes, and its document has no auth to write them: set "
+        "it has not asked for its routes since it started, and its document has no auth to write "
+        "them: set "
         "STOA_ROUTE_RELOAD_ENABLED=true on the gateway, or STOA_ADMIN_API_TOKEN there and auth "
         f"with registration.networks in {binding.document.source}"
     )

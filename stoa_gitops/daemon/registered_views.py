@@ -45,7 +45,7 @@ class RegisteredViews:
     def silence(self, instance: GatewayInstance) -> ConditionView | None:
         """Return the condition of a registered gateway that is OFFLINE; None for all others."""
         member = self.member(instance)
-        if member is None or member.status is not GatewayStatus.OFFLINE:
+        if member is None or not _is_silent(member, instance):
             return None
         heard = member.last_beat_at
         message = f"no heartbeat since {heard.isoformat()}" if heard else "no heartbeat ever came"
@@ -61,9 +61,18 @@ class RegisteredViews:
         for binding in self.gateways.bindings.bound.values():
             member = members.get(binding.registration.id)
             if member is not None:
-                name, is_silent = binding.document.name, member.status is GatewayStatus.OFFLINE
+                name, is_silent = binding.document.name, _is_silent(member, binding.document)
                 heard[name] = heard.get(name, False) or not is_silent
         return sorted(name for name, is_heard in heard.items() if not is_heard)
+
+    def silent_gateways(self) -> frozenset[str]:
+        """Return the bound gateways whose heartbeats have stopped: pods come and go."""
+        members = self.members()
+        return frozenset(
+            binding.name
+            for gateway_id, binding in self.gateways.bindings.bound.items()
+            if gateway_id in members and _is_silent(members[gateway_id], binding.document)
+        )
 
     def find(self, name: str) -> Member | None:
         """Return the gateway of a name: its own, or `<document>/<its own>` where it is bound."""
@@ -86,6 +95,16 @@ class RegisteredViews:
 
     def _registration(self, member: Member) -> RegistrationView:
         return registration_view(member, is_shared=member.registration.id in self.shared())
+
+
+def is_known_by_checks(member: Member, instance: GatewayInstance) -> bool:
+    """Whether a gateway never sent a heartbeat, and can be asked how it is."""
+    return member.last_beat_at is None and not instance.is_pulling
+
+
+def _is_silent(member: Member, instance: GatewayInstance) -> bool:
+    is_offline = member.status is GatewayStatus.OFFLINE
+    return is_offline and not is_known_by_checks(member, instance)
 
 
 def _unbound_view(member: Member, unbound: Unbound, view: RegistrationView) -> GatewayView:

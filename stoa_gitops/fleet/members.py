@@ -203,6 +203,9 @@ class Fleet:
     ) -> Transition | None:
         """Take a heartbeat; `figures` None is a sign of life whose figures make no sense."""
         member = self.get(gateway_id)
+        if member.last_beat_at is None:
+            # That it sends heartbeats has to outlive this process: its status is from them.
+            self._moved.add(gateway_id)
         member.last_beat_at = at
         if figures is not None:
             member.figures = figures

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from stoa_gitops.errors import StoaGitopsError, reason_of
 from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.model.conditions import Condition, ConditionStatus, transition
+from stoa_gitops.model.conditions import Condition, ConditionReason, ConditionStatus, transition
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.outcomes import Report
 from stoa_gitops.model.plan import Plan
@@ -18,6 +19,8 @@ from stoa_gitops.reconcile.counters import Counters
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.metrics import Metric, Sample, by_gateway, gauge
 from stoa_gitops.reconcile.suspension import SUSPENDED
+
+_GETS_NOT_ALL: Final = frozenset({ConditionReason.NEVER_ASKS, ConditionReason.NOT_TAKEN})
 
 
 @dataclass
@@ -163,12 +166,22 @@ class StatusRegistry:
         """Whether the embedded gateway was once read and planned; independent of others."""
         return self._has_served_embedded
 
-    def is_in_sync(self) -> bool:
-        """Whether every gateway is as the catalog says since its last cycle."""
+    def is_in_sync(self, but_for: Collection[str] = ()) -> bool:
+        """Whether every gateway is as the catalog says since its last cycle, and says so itself.
+
+        One that fetches nothing, or says that it did not take what it fetched, is not. Those of
+        `but_for` are left out: they do not run.
+        """
         return all(
-            (report := self._reports.get(gateway.name)) is not None and report.is_converged
+            (report := self._reports.get(gateway.name)) is not None
+            and report.is_converged
+            and not self._lacks_something(gateway.name)
             for gateway in self.gateways
+            if gateway.name not in but_for
         )
+
+    def _lacks_something(self, gateway: str) -> bool:
+        return any(one.reason in _GETS_NOT_ALL for one in self.conditions(gateway))
 
     def metrics(self) -> Iterator[Metric]:
         """Yield every figure, as values; names begin with `stoa_gitops_`."""

@@ -141,7 +141,8 @@ class CheckedTransport(httpx.AsyncBaseTransport):
         allowed = ", ".join(map(str, self._networks[:5]))
         raise GatewayAddressRefused(
             f"{what} is where the gateway registered itself, and lies outside of {FIELD}"
-            f" ({allowed}{', …' if len(self._networks) > 5 else ''})"
+            f" ({allowed}{', …' if len(self._networks) > 5 else ''}): name its network there, or"
+            " correct STOA_ADVERTISE_URL of the gateway"
         )
 
 

@@ -144,7 +144,8 @@ async def test_a_file_that_cannot_be_used_keeps_the_last_good_keys_and_is_a_trou
     assert world.value("stoa_gitops_gateway_keys_file_unusable") == 1
     said = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert [record.message for record in said] == [trouble], "said once, not with each look"
-    assert world.credentials.keys_in_doubt == trouble
+    assert "may stand in GATEWAY_API_KEYS_FILE" in world.credentials.keys_in_doubt
+    assert str(file) not in world.credentials.keys_in_doubt, "anybody gets that for an answer"
     file.write_text(TWO)
     await world.settle()
     assert world.is_live(TWO)
@@ -155,7 +156,8 @@ async def test_a_file_that_cannot_be_used_keeps_the_last_good_keys_and_is_a_trou
 async def test_a_file_that_is_not_there_yet_leaves_no_key_until_it_is(tmp_path: Path) -> None:
     world = World(tmp_path / "keys", TWO)
     assert not world.is_live(TWO), "the file wins, also while it is missing"
-    assert "cannot be read" in world.credentials.no_keys
+    assert "GATEWAY_API_KEYS_FILE cannot be used" in world.credentials.no_keys
+    assert str(tmp_path) not in world.credentials.no_keys, "anybody gets that for an answer"
     assert "no gateway can register" in world.keys.troubles()[0]
     (tmp_path / "keys").write_text(ONE)
     await world.settle()
@@ -180,6 +182,7 @@ async def test_an_unknown_key_is_in_doubt_until_a_new_content_is_in_force(file: 
     file.write_text(f"{ONE},{TWO}")
     await world.keys.look()
     assert "has changed" in world.credentials.keys_in_doubt
+    assert str(file) not in world.credentials.keys_in_doubt
     file.write_text(ONE)
     await world.settle()
     assert world.credentials.keys_in_doubt == "", "as it was before"

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from stoa_gitops.daemon.registered_gateways import RegisteredGateways
 from stoa_gitops.daemon.registered_views import RegisteredViews
+from stoa_gitops.fleet.health import GatewayStatus
 from stoa_gitops.fleet.members import Fleet
 from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.instances import GatewayAuth, GatewayInstance
 from tests.unit.fleet.test_binding import EDGE, catalog_of, document, member
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
@@ -60,8 +62,27 @@ def test_a_silent_gateway_says_since_when_and_its_document_is_not_well() -> None
     assert condition.last_transition == NOW.isoformat()
     assert views.silence(two) is None
     assert views.silent_documents() == [], "the other one serves"
+    assert views.silent_gateways() == {one.name}
     fleet.leave(two.registration_id, 0.0, NOW)
     assert views.silent_documents() == ["edge"]
+
+
+def test_one_that_is_written_to_and_sends_no_heartbeats_is_never_silent() -> None:
+    pushed = replace(document("edge", EDGE), auth=GatewayAuth("bearer"))
+    catalog = catalog_of(pushed)
+    fleet = Fleet()
+    fleet.register(member("a", environment="prod"), 0.0, NOW)
+    gateways = RegisteredGateways(lambda: (one.registration for one in fleet))
+    views = RegisteredViews(gateways, lambda: fleet.members)
+    (one,) = gateways.expand(catalog).gateways
+    assert not one.is_pulling
+    fleet.tick(0.0, NOW)
+    for second in range(1, 95):
+        fleet.tick(float(second), NOW)
+    assert fleet.get(one.registration_id).status is GatewayStatus.OFFLINE
+    assert views.silence(one) is None
+    assert views.silent_documents() == []
+    assert views.silent_gateways() == frozenset()
 
 
 def test_bound_gateways_are_found_by_their_registration() -> None:

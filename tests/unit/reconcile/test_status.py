@@ -171,6 +171,26 @@ def test_a_gateway_that_is_added_later_makes_nobody_unready() -> None:
     assert not one.is_in_sync()
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason", "is_well"),
+    [
+        ("Configurable", "NeverAsks", False),
+        ("Acknowledged", "NotTaken", False),
+        ("Configurable", "AsksThoughPushed", True),
+    ],
+)
+def test_a_gateway_that_does_not_get_all_is_not_in_sync_while_it_runs(
+    kind: str, reason: str, is_well: bool
+) -> None:
+    one = board()
+    one.publish_catalog(catalog(), (KONG,))
+    one.add_result("kong", worked())
+    assert one.is_in_sync()
+    one.set_condition("kong", Condition(kind, ConditionStatus.FALSE, reason, "", 0, one.clock()))
+    assert one.is_in_sync() is is_well
+    assert one.is_in_sync(but_for=("kong",)), "one that does not run says nothing of the others"
+
+
 def test_the_embedded_gateway_is_ready_by_its_own_cycle() -> None:
     one = board()
     local = replace(KONG, name="local", base_url="embedded")

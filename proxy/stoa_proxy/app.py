@@ -22,6 +22,7 @@ from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.control_plane.session import ControlPlaneSession
 from stoa_proxy.core.access_logs import AccessLogs
+from stoa_proxy.core.backend_health import BackendHealth
 from stoa_proxy.core.counters import RateCounters
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.quotas import QuotaCounters
@@ -31,8 +32,10 @@ from stoa_proxy.engines.complete.upstream.client import Pause
 from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
 from stoa_proxy.foundation.allocator import resident_bytes
 from stoa_proxy.foundation.clock import Clock, SystemClock
+from stoa_proxy.health_checker import HealthChecker
 from stoa_proxy.http.heads import RequestHead, lower_names
 from stoa_proxy.own_paths import OwnPaths
+from stoa_proxy.pipeline.backend_choice import BACKEND_STATES
 from stoa_proxy.pipeline.decide import Pipeline
 from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry
@@ -105,6 +108,15 @@ class Gateway:
             pause=pause,
             jitter=jitter,
         )
+        self.pipeline.backends.balancers.jitter = jitter
+        self._health_checker = HealthChecker(
+            self.store,
+            self.pipeline.states.of(BackendHealth),
+            self._engine.services_of,
+            clock,
+            pause=pause,
+            jitter=jitter,
+        )
         # While there are connections to sinks, and after the last request.
         self._engine.on_drained = self._access_logs.stop
         self._session: ControlPlaneSession | None = None
@@ -164,7 +176,8 @@ class Gateway:
         add(
             "gauge", "gateway_memory_usage_bytes", "Resident memory of the process.", resident_bytes
         )
-        for kind in dict.fromkeys(kind for one in store.policy_types.types for kind in one.states):
+        of_policies = (kind for one in store.policy_types.types for kind in one.states)
+        for kind in dict.fromkeys((*BACKEND_STATES, *of_policies)):
             for family in self.pipeline.states.of(kind).families():
                 add(*family)
 
@@ -173,6 +186,8 @@ class Gateway:
         self._own_paths.is_draining = False
         self._port = await self._engine.start(self._config.host, self._config.port)
         self._access_logs.start()
+        self._health_checker.start()
+        self.store.on_change["health checks"] = self._health_checker.update
         if self._table_file is not None:
             self._table_file.start()
         if self._quota_file is not None:
@@ -190,6 +205,7 @@ class Gateway:
         self._port = None
         seconds = self._config.drain_seconds if drain_seconds is None else drain_seconds
         self._own_paths.is_draining = True
+        await self._health_checker.stop()
         leaving = [self._engine.stop(seconds)]
         if self._session is not None:
             # At the same time: nobody should be sent here while the last requests end.

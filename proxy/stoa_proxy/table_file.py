@@ -72,7 +72,7 @@ class TableFile:
         if not self._is_usable:
             return
         self._changed = asyncio.Event()
-        self._store.on_change = self._changed.set
+        self._store.on_change["table file"] = self._changed.set
         self._task = asyncio.get_running_loop().create_task(self._keep())
 
     async def stop(self) -> None:

@@ -191,7 +191,7 @@ class TableDraft(Draft):
         self._bare_routes = {
             route.id: route
             for route in self._store.table.routes.values()
-            if route.backend_auth is not None and route.backend_auth.value is None
+            if route.backend_auth is not None and not route.backend_auth.is_resolved
         }
         return problems
 
@@ -217,8 +217,7 @@ class TableDraft(Draft):
             elif self._bare_routes.get(route_id) is route:
                 yield _line("apis", {"id": route_id, "keep": True})
             else:
-                value = {"in": auth.location, "name": auth.name, "value": auth.value}
-                yield _line("apis", {**json.loads(content), "backend_auth": value})
+                yield _line("apis", {**json.loads(content), "backend_auth": auth.as_body()})
         for content in store.policies.snapshot():
             view = json.loads(content)
             if tenant and view["api_id"] not in apis:

@@ -56,9 +56,9 @@ DEVIATIONS = {
     "ssrf-v6mapped": Deviation("16.1.3", "a mapped address is its IPv4 address", 400, _REFUSED),
     "ssrf-upstreams-unchecked": Deviation(
         "16.1.3, N5",
-        "upstreams are refused rather than left unchecked and unbalanced",
+        "the addresses of upstreams are checked like that of backend_url",
         400,
-        _ERRORS,
+        _REFUSED,
     ),
 }
 _ROUTE = {

@@ -108,20 +108,29 @@ TRAPS = {
         "engines/complete/test_failures::test_a_response_that_cannot_be_read_is_a_502_that_says_why",
     ],
     "N1 the caller's path chooses the host": [
-        "core/test_match::test_no_path_changes_the_host_or_leaves_the_base"
+        "core/test_match::test_no_path_changes_the_host_or_leaves_the_base",
+        "engines/test_backend_traps::test_no_path_changes_the_host_of_any_backend",
     ],
     "N2 GET and DELETE with a body hang": [
-        "engines/complete/test_forwarding::test_bodies_are_forwarded_with_every_method"
+        "engines/complete/test_forwarding::test_bodies_are_forwarded_with_every_method",
+        "engines/test_backend_traps::test_a_get_with_a_body_arrives_whole_at_each_backend",
     ],
     "N3 redirects carry credentials elsewhere": [
-        "engines/complete/test_forwarding::test_redirects_are_handed_to_the_client"
+        "engines/complete/test_forwarding::test_redirects_are_handed_to_the_client",
+        "engines/test_backend_traps::test_no_redirect_carries_a_credential_to_another_host",
+        "engines/test_backend_auth::test_a_token_endpoint_that_leads_away_or_may_not_be_called_gives_no_token",
     ],
     "N4 a credential is added beside the caller's": [
         "engines/complete/test_forwarding::test_a_backend_credential_replaces_the_clients",
         "policies/test_request_and_response_policies::test_a_backend_credential_stands_above_header_edits",
     ],
     "N5 a balancer that does not balance": [
-        "test_recorded_admin::test_a_recorded_exchange_is_answered_alike"
+        "engines/test_backends::test_each_backend_gets_exactly_its_weight_and_the_turn_outlives_writes",
+        "engines/test_backends::test_equal_backends_take_turns",
+        "core/test_balancing::test_the_turn_stays_over_a_swap_while_the_backends_stay",
+    ],
+    "16.1.3 upstreams are not checked": [
+        "engines/test_backends::test_backends_and_checks_are_under_the_address_rules",
     ],
     "N6 bodies above 4097 bytes are lost": [
         "test_traps::test_bodies_of_every_size_arrive_whole",

@@ -43,7 +43,8 @@ _log = logging.getLogger("stoa_proxy.admin.api")
 _EXTENSIONS = (
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
     "metadata", "builtin_echo", "consumers", "websocket", "batch", "access", "credential:jwt",
-    "either_credential", "trace",
+    "either_credential", "trace", "upstreams", "health_check", "backend_auth:basic",
+    "backend_auth:oauth2_client_credentials",
 )  # fmt: skip
 # What STOA gateway 0.9.25 has below `/admin` beside what is here.
 _NOT_HERE = frozenset(
@@ -134,7 +135,7 @@ class AdminApi:
         parts = [unquote(part) for part in head.target.partition("?")[0].split("/")[2:]]
         if parts == ["health"]:
             return self._allow(head, {"GET": self._health})
-        figures = find_handlers(parts, self._states)
+        figures = find_handlers(parts, self._states, self._store.table)
         if figures is not None:
             return self._allow(
                 head, {method: partial(_answer, get) for method, get in figures.items()}

@@ -1,4 +1,4 @@
-"""What policies keep between requests, in the admin API: circuit breakers and the cache.
+"""What is kept between requests, in the admin API: circuit breakers, the cache, backends.
 
 Paths and fields are those of STOA gateway 0.9.25 (`handlers/admin`), whose breakers are named by
 their upstream; here by their API and backend, for each API has its own.
@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from stoa_proxy.core.backend_health import BackendHealth
+from stoa_proxy.core.balancers import Balancers
 from stoa_proxy.core.circuit_breakers import Breaker, BreakerKey, CircuitBreakers
 from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.response_cache import ResponseCache
+from stoa_proxy.core.table import RoutingTable
 
 Answer = tuple[int, object]
 Handlers = Mapping[str, Callable[[], Answer]]
 
 
-def find_handlers(parts: Sequence[str], states: PolicyStates) -> Handlers | None:
+def find_handlers(
+    parts: Sequence[str], states: PolicyStates, table: RoutingTable
+) -> Handlers | None:
     """Return what serves a path below `/admin`, by method; None for one that is not here.
 
     Answers are a status and a value that is sent as JSON.
@@ -30,6 +35,8 @@ def find_handlers(parts: Sequence[str], states: PolicyStates) -> Handlers | None
             return {"GET": lambda: _cache_stats(states.of(ResponseCache))}
         case ("cache", "clear"):
             return {"POST": lambda: _clear_cache(states.of(ResponseCache))}
+        case ("backends",):
+            return {"GET": lambda: _list_backends(states, table)}
     return None
 
 
@@ -78,3 +85,33 @@ def _cache_stats(cache: ResponseCache) -> Answer:
 def _clear_cache(cache: ResponseCache) -> Answer:
     removed = cache.clear()
     return 200, {"status": "ok", "message": f"{removed} responses removed"}
+
+
+def _list_backends(states: PolicyStates, table: RoutingTable) -> Answer:
+    """Return each backend of routes that have several, by route and in their order."""
+    health, balancers = states.of(BackendHealth), states.of(Balancers)
+    found: list[object] = []
+    for route_id in sorted(table.balanced):
+        route = table.balanced[route_id]
+        assert route.balancing is not None, "only those are here"
+        balancer = balancers.of(route, route.balancing)
+        for target, probed in zip(route.balancing.targets, balancer.probed, strict=True):
+            backend = target.backend
+            figures = health.figures(route.api_id, probed, backend)
+            key = (route.tenant_id, backend.host, backend.port)
+            found.append(
+                {
+                    "route_id": route_id,
+                    "api_id": route.api_id,
+                    "tenant_id": route.tenant_id,
+                    "url": backend.url,
+                    "weight": target.weight,
+                    "healthy": figures.is_healthy,
+                    "trouble": figures.trouble,
+                    "consecutive_failures": figures.failures,
+                    "ejected_seconds": round(figures.ejected_seconds, 3),
+                    "selections": balancer.selections[backend],
+                    "in_flight": balancers.loads.get(key, 0),
+                }
+            )
+    return 200, found

@@ -5,18 +5,23 @@ Everything is checked before anything is stored; a refusal names all reasons at 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from sys import intern
 
-from stoa_proxy.admin.checks import Scope, View, check_texts, fingerprint
+from stoa_proxy.admin.backends import (
+    parse_auth,
+    parse_balancing,
+    read_auth_view,
+    read_backends_view,
+    read_health_view,
+)
+from stoa_proxy.admin.checks import Scope, View, check_texts
 from stoa_proxy.admin.json_body import Body
 from stoa_proxy.core.backend import Upstream, parse_upstream
-from stoa_proxy.core.model import BackendAuth, Plan, Route
+from stoa_proxy.core.model import Plan, Route
 from stoa_proxy.errors import BackendInvalid, BackendRefused, ObjectRefused, RequestRefused
 from stoa_proxy.foundation.address_guard import AddressGuard
 from stoa_proxy.foundation.interning import interned
-from stoa_proxy.http.heads import HOP_BY_HOP
 from stoa_proxy.http.targets import read_segments
 from stoa_proxy.policies.parsing import is_positive, is_token
 
@@ -28,9 +33,6 @@ RESERVED = frozenset(
 _RATES = ("per_second", "per_minute", "per_day", "per_month", "burst")
 # Host names by RFC 1123, and underscores, which names of Docker Compose may have.
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9_])?")
-_VALUE = re.compile(r"[\x20-\x7e]+")
-# A credential under one of these would change where the message ends or where it goes.
-_FRAMING = HOP_BY_HOP | {"host", "content-length", "expect", "via"}
 _MAX_TIMEOUT_MS = 3_600_000  # an hour
 
 
@@ -42,8 +44,9 @@ def parse_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, V
     plans = tuple(_parse_plan(item, errors) for item in body.bodies("plans"))
     if len({plan.name for plan in plans}) != len(plans):
         errors.append("plans must have different names")
-    auth = _parse_auth(body, errors)
     upstreams = _UpstreamUrls(guard)
+    auth = parse_auth(body, upstreams.read, errors)
+    balancing = parse_balancing(body, upstreams.read, errors)
     backend = upstreams.read("backend_url", body.text("backend_url"))
     fallback_url = body.optional_text("fallback_url")
     fallback = None if fallback_url is None else upstreams.read("fallback_url", fallback_url)
@@ -60,7 +63,7 @@ def parse_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, V
         tenant_id=intern(body.text("tenant_id")),
         api_id=intern(str(view["api_id"])),
         prefix=tuple(intern(segment) for segment in prefix),
-        backend=backend,
+        backend=backend if balancing is None else balancing.first,
         methods=interned(frozenset(method.upper() for method in body.texts("methods"))),
         hosts=interned(tuple(host.lower().removesuffix(".") for host in body.texts("hosts", []))),
         activated=body.flag("activated"),
@@ -69,6 +72,7 @@ def parse_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, V
         retries=body.integer("retries", 0),
         fallback=None if fallback is None else interned(fallback),
         backend_auth=auth,
+        balancing=None if balancing is None else interned(balancing),
         plans=interned(plans),
         is_for_subscribers=view["access"] == "subscribed",
     )
@@ -89,10 +93,7 @@ def _read_fields(body: Body) -> dict[str, object]:
         "upstream_http_version": body.variant(
             "upstream_http_version", ("auto", "h1", "h2"), "auto"
         ),
-        "upstreams": [{"url": item.text("url")} for item in body.bodies("upstreams")],
-        "load_balancer": body.variant(
-            "load_balancer", ("round_robin", "weighted", "least_conn", "random"), "round_robin"
-        ),
+        **read_backends_view(body),
         "trusted_backend": body.flag("trusted_backend", default=False),
     }
     if body.values.get("classification") is not None:
@@ -111,25 +112,12 @@ def _read_extensions(body: Body) -> dict[str, object]:
         "timeout_ms": body.integer("timeout_ms", 30_000),
         "retries": body.integer("retries", 0),
         "fallback_url": body.optional_text("fallback_url"),
-        "backend_auth": auth and _read_auth(auth),
+        "backend_auth": auth and read_auth_view(auth),
+        "health_check": read_health_view(body),
         "plans": body.items("plans", []),
         "metadata": body.mapping("metadata", {}),
         "access": body.variant("access", ("tenant", "subscribed"), "tenant"),
     }
-
-
-def _read_auth(auth: Body) -> dict[str, object]:
-    value = auth.optional_text("value")
-    view: dict[str, object] = {
-        "in": auth.text("in"),
-        "name": auth.text("name"),
-        "value_set": value is not None,
-    }
-    if value is not None:
-        # Tells whoever wrote it that another one is there, and shows nothing of it.
-        digest = hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()
-        view["fingerprint"] = fingerprint(digest)
-    return view
 
 
 def _check_fields(body: Body, view: View, scope: Scope) -> list[str]:
@@ -148,9 +136,6 @@ def _check_fields(body: Body, view: View, scope: Scope) -> list[str]:
         errors.append(f"timeout_ms must be between 1 and {_MAX_TIMEOUT_MS}")
     if not 0 <= body.integer("retries", 0) <= 10:
         errors.append("retries must be between 0 and 10")
-    if body.items("upstreams", []):
-        # Stored and not balanced over, it would mislead whoever reads it back.
-        errors.append("upstreams is not supported by this gateway: use backend_url")
     return errors
 
 
@@ -193,26 +178,6 @@ def _parse_plan(item: Body, errors: list[str]) -> Plan:
     if "burst" in rates and len(rates) == 1:
         errors.append(f"{item.path_of('burst')} needs a rate beside it")
     return Plan(name, **rates)
-
-
-def _parse_auth(body: Body, errors: list[str]) -> BackendAuth | None:
-    if body.values.get("backend_auth") is None:
-        return None
-    item = body.body("backend_auth")
-    errors += item.check_fields(("in", "name", "value"))
-    location, name, value = item.text("in"), item.text("name"), item.optional_text("value")
-    if "value" not in item.values:
-        errors.append(
-            f"{item.path_of('value')} is missing: null says that it could not be resolved"
-        )
-    if location not in ("header", "query"):
-        errors.append(f"{item.path_of('in')} must be 'header' or 'query'")
-    is_header = location == "header"
-    if not name.strip() or (is_header and (not is_token(name) or name.lower() in _FRAMING)):
-        errors.append(f"{item.path_of('name')} cannot carry a credential")
-    if value is not None and is_header and not _VALUE.fullmatch(value):
-        errors.append(f"{item.path_of('value')} must be printable ASCII to go into a header")
-    return BackendAuth(intern(location), intern(name), None if value is None else intern(value))
 
 
 class _UpstreamUrls:

@@ -55,10 +55,10 @@ def _lines(
     yield {NAME: VERSION}
     for content in routes:
         route = json.loads(content)
-        auth = route["backend_auth"]
+        auth = table.routes[route["id"]].backend_auth
         if auth is not None:
-            route["backend_auth"] = {"in": auth["in"], "name": auth["name"], "value": None}
-            source = None if auth["value_set"] else source
+            route["backend_auth"] = auth.without_secret().as_body()
+            source = None if auth.is_resolved else source
         yield {"apis": route}
     for content in policies:
         policy = json.loads(content)

@@ -57,7 +57,8 @@ class Store:
         self._routes_of = ApiMembership()
         # By what they name: an API, or a route whose API is meant.
         self._policies_of = ApiMembership()
-        self.on_change: Callable[[], None] = _nothing
+        # Who wants to know of changes, by name.
+        self.on_change: dict[str, Callable[[], None]] = {}
         # Only as long as nobody else changes anything.
         self.source: TableSource | None = None
         self._unattached: tuple[tuple[str, str], tuple[str, ...]] | None = None
@@ -112,7 +113,7 @@ class Store:
         api_ids |= self._change_policies(table, changes)
         self.table = self._compile(self._change_consumers(table, changes), api_ids)
         self.source = None
-        self.on_change()
+        self._tell_change()
 
     @property
     def version(self) -> tuple[str, str, str]:
@@ -127,7 +128,7 @@ class Store:
         draft = copy(self)
         for name in ("routes", "policies", "consumers", "_routes_of", "_policies_of"):
             setattr(draft, name, getattr(self, name).copy())
-        draft.on_change = _nothing
+        draft.on_change = {}
         return draft
 
     def adopt(self, draft: Store, source: TableSource | None) -> None:
@@ -142,7 +143,11 @@ class Store:
         self._routes_of, self._policies_of = draft._routes_of, draft._policies_of
         self._unattached = None
         self.source = source
-        self.on_change()
+        self._tell_change()
+
+    def _tell_change(self) -> None:
+        for tell in self.on_change.values():
+            tell()
 
     @property
     def apis_count(self) -> int:
@@ -258,7 +263,3 @@ class Store:
         return {
             route.api_id for route in routes if route.plans or self._policies_of.ids_of(route.id)
         }
-
-
-def _nothing() -> None:
-    """Stand for nobody who wants to know of changes."""

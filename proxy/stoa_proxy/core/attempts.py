@@ -9,9 +9,10 @@ that follows::
         ...  # wait step.pause seconds, call step.forward.target
         step = attempts.next(outcome)
 
-What holds whatever upstreams do: of one upstream at most `retry.retries` + 1 attempts, and one more
-where a kept connection was closed at its other end; at most one fallback; no further attempt for a
-body that cannot be sent again, and none that the budget of the API refuses.
+What holds whatever upstreams do: at most `retry.retries` + 1 attempts before the fallback and as
+many after, one more where a kept connection was closed at its other end, and one more for each of
+several backends that cannot be connected to; at most one fallback; no further attempt for a body
+that cannot be sent again, and none that the budget of the API refuses.
 """
 
 from __future__ import annotations
@@ -84,8 +85,15 @@ class FallbackRules(Protocol):
         """Tell policies how an attempt ended; None: by the client."""
         ...
 
-    def admits_retry(self, context: RequestContext) -> bool:
-        """Whether one more attempt may be made, which is counted."""
+    def retry(self, forward: Forward) -> Forward | None:
+        """Return what one more attempt sends, which is counted; None where none may be made.
+
+        Among several backends it goes to another one.
+        """
+        ...
+
+    def has_other(self, context: RequestContext) -> bool:
+        """Whether the route has a backend that the request was not sent to yet."""
         ...
 
     def finish(self, context: RequestContext, response: Respond) -> Respond:
@@ -122,12 +130,14 @@ class Attempts:
         After PASS_ON and whatever is no Attempt there is no next step.
         """
         rules, body, context = self._rules, self._body, self._forward.context
-        if context.api.upstream_observers:
+        if context.api.upstream_observers or context.route.is_observed:
             is_clients = body is not None and body.refusal is not None
             rules.observe(context, None if is_clients else outcome)
         if isinstance(outcome, int):
-            if outcome in self._forward.retry.statuses and self._may_retry():
-                return Attempt(self._forward, self._draw_pause())
+            if outcome in self._forward.retry.statuses:
+                following = self._retry()
+                if following is not None:
+                    return Attempt(following, self._draw_pause())
             if not rules.wants_fallback(context, outcome) or (
                 body is not None and not body.is_repeatable
             ):
@@ -153,22 +163,31 @@ class Attempts:
             # (RFC 9112, 9.3.1): replaced once, beside the configured retries.
             self._can_be_stale = False
             return Attempt(forward, self._draw_pause(), is_retry=True)
-        if failure.reason not in forward.retry.reasons or not self._may_retry():
+        # What never went out can go to another backend, whatever its method.
+        is_unsent = failure.reason == "unreachable" and self._rules.has_other(forward.context)
+        if not is_unsent and failure.reason not in forward.retry.reasons:
             return None
-        # After a timeout the time of the attempts before is used up.
-        return Attempt(forward, self._draw_pause(), is_retry=failure.reason != "timeout")
+        following = self._retry(is_unsent=is_unsent)
+        if following is None:
+            return None
+        # After a timeout the time of the attempts before is used up; another backend has its own.
+        is_same = following is forward and failure.reason != "timeout"
+        return Attempt(following, 0.0 if is_unsent else self._draw_pause(), is_retry=is_same)
 
-    def _may_retry(self) -> bool:
-        """Whether one more attempt may be made, which is counted."""
+    def _retry(self, *, is_unsent: bool = False) -> Forward | None:
+        """Return what one more attempt sends, which is counted; None where none may be made."""
         # `Forward.retry` has none for methods and bodies that are not to be sent again.
-        if self._retries >= self._forward.retry.retries:
-            return False
+        if not is_unsent and self._retries >= self._forward.retry.retries:
+            return None
         if self._body is not None and not self._body.is_repeatable:
-            return False
-        if not self._rules.admits_retry(self._forward.context):
-            return False
-        self._retries += 1
-        return True
+            return None
+        following = self._rules.retry(self._forward)
+        if following is None:
+            return None
+        if not is_unsent:
+            self._retries += 1
+        self._forward = following
+        return following
 
     def _draw_pause(self) -> float:
         if not self._retries:

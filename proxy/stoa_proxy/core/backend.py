@@ -38,6 +38,12 @@ class Backend:
     base_query: str
 
     @property
+    def url(self) -> str:
+        """The whole as text, without its query, which may hold a credential."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.base_path}"
+
+    @property
     def origin(self) -> tuple[str, str, int]:
         """Scheme, host and port: what can be reached or not."""
         return self.scheme, self.host, self.port

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from stoa_proxy.core.api import Api
+from stoa_proxy.core.backend import Backend, Upstream
 from stoa_proxy.core.counters import LimitResult, RateCounters
 from stoa_proxy.core.match import Target
 from stoa_proxy.core.model import Consumer, Route
@@ -30,6 +31,7 @@ class RequestContext:
     Policies see it as `core.policy.PolicyContext`, which describes the fields that they set.
     `depth` is the number of matched segments, `is_websocket` whether the client asks for
     WebSocket, `api` what the route belongs to, `fallback_reason` why the fallback is used.
+    `backend` is the one of the route's that is called, `tried` are those of several that were.
     `started` (of the monotonic clock) and `is_ended` are for APIs with policies that log.
     """
 
@@ -56,10 +58,13 @@ class RequestContext:
     filters_responses: bool = False
     started: float = 0.0
     is_ended: bool = False
+    tried: tuple[Backend, ...] = ()
     api: Api = field(init=False)
+    backend: Upstream = field(init=False)
 
     def __post_init__(self) -> None:
         self.api = self.table.api(self.route.api_id)
+        self.backend = self.route.backend
 
     def find_consumer(self, api_key: str) -> Consumer | None:
         """Return the consumer that an API key belongs to, or None."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from stoa_proxy.core.backend import Upstream
+from stoa_proxy.core.backend_auth import AnyBackendAuth, ClientCredentials
+from stoa_proxy.core.balancing import Balancing
 from stoa_proxy.foundation.clock import Clock
 
 
@@ -23,24 +25,13 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class BackendAuth:
-    """The backend's own credential, sent in a header or in the query (`location`).
-
-    `value` None means that it could not be resolved.
-    """
-
-    location: str
-    name: str
-    value: str | None = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Route:
     """One way into an API: prefix, hosts and methods, and the backend behind them.
 
     `prefix` are decoded segments (`()` for `/`); `hosts` are lower case, exact or `*.suffix`;
-    `methods` are upper case, empty for all; `timeout` is in seconds. Without plans
-    `is_for_subscribers` refuses consumers of the own tenant that do not subscribe.
+    `methods` are upper case, empty for all; `timeout` is in seconds. With several backends
+    `balancing` has them, and `backend` is the first. Without plans `is_for_subscribers` refuses
+    consumers of the own tenant that do not subscribe.
     """
 
     id: str
@@ -56,9 +47,15 @@ class Route:
     timeout: float = 30.0
     retries: int = 0
     fallback: Upstream | None = None
-    backend_auth: BackendAuth | None = None
+    backend_auth: AnyBackendAuth | None = None
+    balancing: Balancing | None = None
     plans: tuple[Plan, ...] = ()
     is_for_subscribers: bool = False
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether the end of each attempt to call its backend is to be known."""
+        return self.balancing is not None or isinstance(self.backend_auth, ClientCredentials)
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,12 +271,19 @@ class Services(Protocol):
         ...
 
     async def fetch(
-        self, method: str, url: str, headers: Headers = (), body: bytes = b""
+        self,
+        method: str,
+        url: str,
+        headers: Headers = (),
+        body: bytes = b"",
+        *,
+        seconds: float = ...,
     ) -> FetchedResponse:
         """Send a request to an http or https URL and return the whole response.
 
-        Under the address rules of backends (STOA_BACKENDS_ALLOW, _DENY). Redirects are not
-        followed. Raises ServiceFailed when there is no response in time, or one that is too large.
+        It has `seconds` from connecting to the last byte, without them what an engine gives. Under
+        the address rules of backends (STOA_BACKENDS_ALLOW, _DENY). Redirects are not followed.
+        Raises ServiceFailed when there is no response in time, or one that is too large.
         """
         ...
 

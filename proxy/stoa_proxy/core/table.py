@@ -67,12 +67,14 @@ class Match(NamedTuple):
 class RoutingTable:
     """Everything that is configured, as one value.
 
-    `keys` maps the SHA-256 of an API key (hex) to the id of its consumer, `clients` that of a
-    client id to the ids of all consumers that have it, sorted.
+    `balanced` are the routes with several backends. `keys` maps the SHA-256 of an API
+    key (hex) to the id of its consumer, `clients` that of a client id to the ids of all consumers
+    that have it, sorted.
     """
 
     root: Node = field(default_factory=Node)
     routes: PersistentMap[Route] = field(default_factory=PersistentMap)
+    balanced: PersistentMap[Route] = field(default_factory=PersistentMap)
     apis: PersistentMap[Api] = field(default_factory=PersistentMap)
     consumers: PersistentMap[Consumer] = field(default_factory=PersistentMap)
     keys: PersistentMap[str] = field(default_factory=PersistentMap, repr=False)
@@ -116,19 +118,30 @@ class RoutingTable:
                 branch = branch.setdefault("children", {}).setdefault(segment, {})
             for host in dict.fromkeys(route.hosts or _ANY_HOST):
                 branch.setdefault("hosts", {}).setdefault(host, []).append(route)
-        return cls(root=_make_node(root), routes=PersistentMap.from_items(by_id))
+        balanced = {name: route for name, route in by_id.items() if route.balancing is not None}
+        return cls(
+            root=_make_node(root),
+            routes=PersistentMap.from_items(by_id),
+            balanced=PersistentMap.from_items(balanced),
+        )
 
     def with_route(self, route: Route) -> RoutingTable:
         """Return a table in which `route` replaces the one of its id."""
         old = self.routes.get(route.id)
         root = self.root if old is None else _edit(self.root, old, add=False)
         routes = self.routes.with_item(route.id, route)
-        return replace(self, root=_edit(root, route, add=True), routes=routes)
+        balanced = self.balanced
+        if route.balancing is not None:
+            balanced = balanced.with_item(route.id, route)
+        elif route.id in balanced:
+            balanced = balanced.without(route.id)
+        return replace(self, root=_edit(root, route, add=True), routes=routes, balanced=balanced)
 
     def without_route(self, route_id: str) -> RoutingTable:
         """Return a table without that route. Raises KeyError when there is none."""
         root = _edit(self.root, self.routes[route_id], add=False)
-        return replace(self, root=root, routes=self.routes.without(route_id))
+        balanced = self.balanced.without(route_id) if route_id in self.balanced else self.balanced
+        return replace(self, root=root, routes=self.routes.without(route_id), balanced=balanced)
 
     def with_api(self, api: Api) -> RoutingTable:
         """Return a table in which `api` replaces the one of its id; an empty one is dropped."""

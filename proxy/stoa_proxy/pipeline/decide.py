@@ -33,13 +33,12 @@ from stoa_proxy.core.exchange import (
 from stoa_proxy.core.limit_headers import RATE_HEADERS, limit_headers
 from stoa_proxy.core.match import build_target, refuse_doubt, select_route
 from stoa_proxy.core.model import Route
-from stoa_proxy.core.policy import AsyncPolicy, RequestEnd
+from stoa_proxy.core.policy import AsyncPolicy, RequestEnd, Unavailable
 from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.retries import IDEMPOTENT, RetryBudgets
 from stoa_proxy.core.table import Match, RoutingTable
 from stoa_proxy.core.upstream_headers import connect_seconds, hide_backend_auth, request_headers
-from stoa_proxy.core.upstream_health import UpstreamHealth
 from stoa_proxy.errors import RequestRefused, UpstreamFailed
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.metrics import Metrics
@@ -55,19 +54,16 @@ from stoa_proxy.http.heads import (
     without,
 )
 from stoa_proxy.http.targets import RequestPath, read_target
-from stoa_proxy.pipeline.upstreams import (
-    ask_peers,
-    find_unavailable,
-    refuse_failed,
-    refuse_unavailable,
-    select_retry_rules,
-)
+from stoa_proxy.pipeline.backend_choice import BackendChoice
+from stoa_proxy.pipeline.backend_token import BACKEND_TOKEN
+from stoa_proxy.pipeline.preflights import answer_preflight
+from stoa_proxy.pipeline.upstreams import refuse_failed, refuse_unavailable, select_retry_rules
 
 _log = logging.getLogger("stoa_proxy.access")
 
 
 class Pipeline:
-    """Runs the phases. Holds what outlives a request: counters, metrics, the health of upstreams.
+    """Runs the phases. Holds what outlives a request: counters, metrics, the state of backends.
 
     Without `counters` those of rate limits have the usual bounds.
 
@@ -89,7 +85,7 @@ class Pipeline:
         # Of this gateway alone, so that two of a chain are no loop (RFC 9110, 7.6.3).
         self._pseudonym = f"stoa-gateway-{secrets.token_hex(4)}"
         self._via = f"1.1 {self._pseudonym}"
-        self.upstream_health = UpstreamHealth(clock)
+        self.backends = BackendChoice(clock, self.states)
         self.metrics = Metrics()
 
     def rehearsal(self) -> Pipeline:
@@ -97,7 +93,8 @@ class Pipeline:
         rehearsal = Pipeline(self._clock, self.counters.preview())
         rehearsal.states = self.states.preview()
         rehearsal.filters_responses = self.filters_responses
-        rehearsal.upstream_health = self.upstream_health
+        health = self.backends.upstream_health
+        rehearsal.backends = BackendChoice(self._clock, rehearsal.states, health)
         rehearsal._pseudonym, rehearsal._via = self._pseudonym, self._via
         return rehearsal
 
@@ -108,7 +105,7 @@ class Pipeline:
         except RequestRefused as refused:
             return problem(refused.status, refused.title, refused.detail)
         if isinstance(outcome, RequestContext):
-            return self._select_and_forward(outcome)
+            return self._enter_upstream(outcome)
         return outcome
 
     def resume(self, prepared: Prepare, refusal: Respond | None) -> Decision:
@@ -116,12 +113,14 @@ class Pipeline:
         context = prepared.context
         if refusal is not None:
             return self.finish(context, refusal)
+        if prepared.policy is BACKEND_TOKEN:
+            return self._select_and_forward(context)
         refusal = prepared.policy.request_filter(context)
         if refusal is not None:
             return self.finish(context, refusal)
         outcome = self._filter_from(context, prepared.position + 1)
         if isinstance(outcome, RequestContext):
-            return self._select_and_forward(outcome)
+            return self._enter_upstream(outcome)
         return outcome
 
     def request_filter(
@@ -144,7 +143,7 @@ class Pipeline:
         if not path.is_plain:
             refuse_doubt(path, host, match, table)
         if is_preflight(head):
-            response = self._preflight(head, match, table)
+            response = answer_preflight(head, match, table)
             if response is not None:
                 return response
         context = self.make_context(head, path, host, match, table)
@@ -180,25 +179,6 @@ class Pipeline:
                 return self.finish(context, refusal)
         return context
 
-    def _preflight(self, head: RequestHead, match: Match, table: RoutingTable) -> Respond | None:
-        """Return the response to a preflight, by the API of the requested method.
-
-        None without a policy that responds to preflights. They carry no credentials, so they are
-        answered before authentication, but not where a `preflight_filter` refuses. No API gives
-        permission for the methods of another one on the same path.
-        """
-        requested = select_route(match, head.value("access-control-request-method") or "")
-        for route in match.routes if requested is None else (requested,):
-            api = table.api(route.api_id)
-            if api.preflight_policy is None:
-                continue
-            for policy in api.preflight_filters:
-                refusal = policy.preflight_filter(head)
-                if refusal is not None:
-                    return refusal
-            return api.preflight_policy.preflight(head, matching.methods_of(route.api_id, match))
-        return None
-
     def make_context(
         self, head: RequestHead, path: RequestPath, host: str, match: Match, table: RoutingTable
     ) -> RequestContext | Respond:
@@ -221,6 +201,12 @@ class Pipeline:
             context.filters_responses = self.filters_responses
         return context
 
+    def _enter_upstream(self, context: RequestContext) -> Decision:
+        """Return what to do behind all request filters."""
+        if context.route.backend_auth is not None and not BACKEND_TOKEN.is_prepared(context):
+            return Prepare(context, BACKEND_TOKEN, len(context.api.request_filters))
+        return self._select_and_forward(context)
+
     def _select_and_forward(self, context: RequestContext) -> UpstreamDecision:
         upstream = self.select_upstream(context)
         if isinstance(upstream, Respond):
@@ -230,16 +216,16 @@ class Pipeline:
     def select_upstream(self, context: RequestContext) -> Upstream | Respond:
         """Return the backend; the fallback when the backend is known not to work; or 503."""
         route = context.route
-        if route.fallback is None and route.backend_auth is None and not context.api.upstream_peers:
+        is_plain = route.fallback is None and route.backend_auth is None
+        if is_plain and route.balancing is None and not context.api.upstream_peers:
             return route.backend  # nearly all requests
         if context.fallback_reason is None:
-            unavailable = find_unavailable(context, self.upstream_health)
-            if unavailable is None:
-                return route.backend
+            chosen = self.backends.choose(context)
+            if not isinstance(chosen, Unavailable):
+                return chosen
             if route.fallback is None:
-                response = refuse_unavailable(unavailable)
-                return self._finish_failed(context, unavailable.reason, response)
-            context.fallback_reason = unavailable.reason
+                return self._finish_failed(context, chosen.reason, refuse_unavailable(chosen))
+            context.fallback_reason = chosen.reason
         assert route.fallback is not None, "only routes with a fallback have a reason"
         return route.fallback
 
@@ -252,7 +238,7 @@ class Pipeline:
         """
         hide_backend_auth(context)
         auth = context.route.backend_auth if context.fallback_reason is None else None
-        pair = (auth.name, auth.value) if auth is not None and auth.value is not None else None
+        pair = None if auth is None else self.backends.credential(context, auth)
         in_query = auth is not None and auth.location == "query"
         target = build_target(
             upstream,
@@ -345,21 +331,27 @@ class Pipeline:
             )  # fmt: skip
 
     def observe(self, context: RequestContext, outcome: UpstreamFailed | int | None) -> None:
-        """Tell policies how an attempt to call the backend ended; None: by the client."""
-        backend = context.route.backend
-        if context.fallback_reason is None and isinstance(backend, Backend):
-            for policy in context.api.upstream_observers:
-                policy.upstream_outcome(context, backend, outcome)
+        """Note how an attempt to call the backend ended, and tell policies; None: by the client."""
+        self.backends.note(context, outcome)
 
-    def admits_retry(self, context: RequestContext) -> bool:
-        """Whether one more attempt may be made, which is counted."""
-        backend = context.route.backend
-        is_backends = context.fallback_reason is None and isinstance(backend, Backend)
-        if is_backends and context.api.upstream_peers:
-            assert isinstance(backend, Backend)
-            if ask_peers(context, backend) is not None:
-                return False
-        return self._budgets.withdraw(context.route.api_id)
+    def has_other(self, context: RequestContext) -> bool:
+        """Whether the route has a backend that the request was not sent to yet."""
+        return context.fallback_reason is None and self.backends.has_other(context)
+
+    def retry(self, forward: Forward) -> Forward | None:
+        """Return what one more attempt sends, which is counted; None where none may be made."""
+        context = forward.context
+        if not self.backends.may_retry(context):
+            return None
+        if not self._budgets.withdraw(context.route.api_id):
+            return None
+        if context.fallback_reason is not None or context.route.balancing is None:
+            return forward
+        chosen = self.backends.choose(context)
+        following = None
+        if not isinstance(chosen, Unavailable):
+            following = self.upstream_request_filter(context, chosen)
+        return following if isinstance(following, Forward) else None
 
     def wants_fallback(self, context: RequestContext, status: int) -> bool:
         """Whether an upstream's response is one that sends the request to the fallback."""
@@ -379,9 +371,8 @@ class Pipeline:
         request's body can be sent once more.
         """
         if context.can_fall_back:
-            backend = context.route.backend
-            if reason == "unreachable" and isinstance(backend, Backend):
-                self.upstream_health.mark_down(backend)
+            if reason == "unreachable":
+                self.backends.note_unreachable(context)
             if is_repeatable:
                 return self.fall_back(context, reason)
         return self._finish_failed(context, reason, refuse_failed(reason, detail))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-from stoa_proxy.core.backend import Backend
 from stoa_proxy.core.exchange import RequestContext
 from stoa_proxy.core.policy import Unavailable
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.retries import NO_RETRY, RetryBudgets, RetryRules, route_rules
-from stoa_proxy.core.upstream_health import UpstreamHealth
 from stoa_proxy.http.heads import Header
 
 _FAILURES = {
@@ -28,39 +26,22 @@ _FAILURES = {
 
 # Why a backend without a fallback is not called.
 _UNAVAILABLE = {
-    "credential-unresolved": "The backend's credential is not available.",
-    "circuit-open": "The backend fails, so it is not called for a while.",
+    "credential-unresolved": (503, "The backend's credential is not available."),
+    "circuit-open": (503, "The backend fails, so it is not called for a while."),
+    # 502: what fails is behind the gateway, as with a backend that cannot be reached.
+    "token-unavailable": (502, "There is no token to call the backend with."),
 }
-
-
-def find_unavailable(context: RequestContext, health: UpstreamHealth) -> Unavailable | None:
-    """Return why the backend of a request is not called now, where that is known."""
-    route = context.route
-    if route.backend_auth is not None and route.backend_auth.value is None:
-        return Unavailable("credential-unresolved", 0.0)
-    if not isinstance(route.backend, Backend):
-        return None
-    if route.fallback is not None and health.is_down(route.backend):
-        return Unavailable("upstream-down", 0.0)
-    return ask_peers(context, route.backend) if context.api.upstream_peers else None
-
-
-def ask_peers(context: RequestContext, backend: Backend) -> Unavailable | None:
-    """Return why a policy keeps requests from a backend, if one does."""
-    for policy in context.api.upstream_peers:
-        unavailable = policy.upstream_peer(context, backend)
-        if unavailable is not None:
-            return unavailable
-    return None
+_UNKNOWN = (503, "The backend is not called now.")
 
 
 def refuse_unavailable(unavailable: Unavailable) -> Respond:
-    """Return the response where a backend is not called and there is no fallback: 503."""
+    """Return the response where a backend is not called and there is no fallback: 503 or 502."""
     headers: list[Header] = []
     if unavailable.retry_after:
         headers.append(("Retry-After", str(max(1, math.ceil(unavailable.retry_after)))))
-    detail = _UNAVAILABLE.get(unavailable.reason, "The backend is not called now.")
-    return problem(503, "Service unavailable", detail, headers, kind=unavailable.reason)
+    status, detail = _UNAVAILABLE.get(unavailable.reason, _UNKNOWN)
+    title = "Service unavailable" if status == 503 else "Bad gateway"
+    return problem(status, title, detail, headers, kind=unavailable.reason)
 
 
 def refuse_failed(reason: str, detail: str = "") -> Respond:

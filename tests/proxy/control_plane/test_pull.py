@@ -73,7 +73,7 @@ async def test_the_next_table_is_one_change_that_also_removes(
             nonlocal changes
             changes += 1
 
-        api.gateway.store.on_change = count
+        api.gateway.store.on_change["count"] = count
         plane.publish(
             ("apis", route_body("builtin:echo", "/c")),
             ("apis", route_body("builtin:echo", "/b", id="r2")),

@@ -95,6 +95,7 @@ class AiohttpEngine(Engine):
             pause=pause,
         )
         self._jitter = jitter
+        pipeline.backends.balancers.loads = self._client.in_flight.counts
         self._preparer = self._make_preparer()
         rules = TunnelRules(config.max_websocket_message, config.idle_seconds)
         self.on_drained = _do_nothing

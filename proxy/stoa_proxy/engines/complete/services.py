@@ -63,7 +63,13 @@ class EngineServices:
         return self._cache
 
     async def fetch(
-        self, method: str, url: str, headers: Headers = (), body: bytes = b""
+        self,
+        method: str,
+        url: str,
+        headers: Headers = (),
+        body: bytes = b"",
+        *,
+        seconds: float = FETCH_SECONDS,
     ) -> FetchedResponse:
         """Send a request and return the whole response. Raises ServiceFailed."""
         target = self._parse_url(url)
@@ -71,7 +77,7 @@ class EngineServices:
             headers = (*headers, ("Content-Length", str(len(body))))
         content = _Content(body) if body else None
         try:
-            with self._limits.within(FETCH_SECONDS):
+            with self._limits.within(seconds):
                 lease = await self._client.send(
                     method, target, headers, content, CONNECT_SECONDS, tenant=self._tenant
                 )

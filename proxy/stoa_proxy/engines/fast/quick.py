@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stoa_proxy.core.backend import Backend
 from stoa_proxy.core.exchange import RequestContext
+from stoa_proxy.core.limit_headers import RATE_HEADERS
 from stoa_proxy.core.match import select_route
 from stoa_proxy.core.model import Route
 from stoa_proxy.core.table import Match, RoutingTable
@@ -45,9 +46,6 @@ _LINE = re.compile(
 # takes 2 KiB or less, for longer ones are not remembered.
 _MOST_KNOWN: Final = 512
 _LONGEST_KNOWN: Final = 1024
-_LIMIT_NAMES = frozenset(
-    {"ratelimit", "ratelimit-policy", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"}
-)
 
 
 class Block:
@@ -238,7 +236,7 @@ class QuickLane:
         if not any(name.lower() == "date" for name, _ in headers):
             return None  # it gets the date of its second
         sent = encode_head(head.status, head.reason, headers, self._engine.date, "")
-        has_limits = any(name.lower() in _LIMIT_NAMES for name, _ in headers)
+        has_limits = any(name.lower() in RATE_HEADERS for name, _ in headers)
         size = len(raw) + head.length
         return KnownResponse(sent[:-2], head.status, size, len(raw), has_limits)
 
@@ -261,6 +259,7 @@ def _plan(route: Route, table: RoutingTable) -> RoutePlan | None:
         and not backend.base_query
         and route.fallback is None
         and route.backend_auth is None
+        and route.balancing is None
         and not route.retries
         and api.retry is None
         and not api.needs_services

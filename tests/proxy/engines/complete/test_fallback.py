@@ -77,7 +77,7 @@ async def test_an_upstream_that_came_back_is_used_after_its_rest(
 ) -> None:
     await api.route(upstream.url, fallback_url="builtin:echo")
     backend = api.gateway.store.table.routes["r1"].backend
-    api.gateway.pipeline.upstream_health.mark_down(backend)  # type: ignore[arg-type]
+    api.gateway.pipeline.backends.upstream_health.mark_down(backend)  # type: ignore[arg-type]
     assert "X-Stoa-Fallback" in (await api.get("/a")).headers
     clock.advance(30)
     assert "X-Stoa-Fallback" not in (await api.get("/a")).headers

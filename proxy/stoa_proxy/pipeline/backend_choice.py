@@ -1,0 +1,140 @@
+"""Which backend of a route gets a request, and what is learnt of it there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stoa_proxy.core.backend import Backend, Upstream
+from stoa_proxy.core.backend_auth import AnyBackendAuth, ClientCredentials
+from stoa_proxy.core.backend_health import BackendHealth
+from stoa_proxy.core.balancers import Balancers
+from stoa_proxy.core.balancing import Balancing
+from stoa_proxy.core.exchange import RequestContext
+from stoa_proxy.core.policy import Unavailable
+from stoa_proxy.core.policy_states import PolicyState, PolicyStates
+from stoa_proxy.core.upstream_health import UpstreamHealth
+from stoa_proxy.errors import UpstreamFailed
+from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.tokens.backend_tokens import BackendTokens
+
+BACKEND_STATES: Final[tuple[type[PolicyState], ...]] = (Balancers, BackendHealth, BackendTokens)
+"""What is kept of backends between requests, whose metrics are served."""
+
+
+class BackendChoice:
+    """Chooses for each attempt, and keeps what outlives a request: health, turns, tokens."""
+
+    def __init__(
+        self, clock: Clock, states: PolicyStates, upstream_health: UpstreamHealth | None = None
+    ) -> None:
+        self.upstream_health = upstream_health or UpstreamHealth(clock)
+        self._health = states.of(BackendHealth)
+        self._tokens = states.of(BackendTokens)
+        self.balancers = states.of(Balancers)
+
+    def choose(self, context: RequestContext) -> Upstream | Unavailable:
+        """Return the backend of the next attempt, noted in the context, or why there is none."""
+        route = context.route
+        auth = route.backend_auth
+        if auth is not None and not auth.is_resolved:
+            return Unavailable("credential-unresolved", 0.0)
+        if isinstance(auth, ClientCredentials):
+            token = self._tokens.token(route.tenant_id, auth)
+            if token is None:
+                wait = self._tokens.retry_seconds(route.tenant_id, auth)
+                return Unavailable("token-unavailable", wait)
+            # Kept for this attempt: a request never goes out without it, whenever it ends.
+            context.notes[ClientCredentials] = token
+        if route.balancing is not None:
+            return self._balance(context, route.balancing)
+        backend = route.backend
+        if not isinstance(backend, Backend):
+            return backend
+        if route.fallback is not None and self.upstream_health.is_down(backend):
+            return Unavailable("upstream-down", 0.0)
+        refused = ask_peers(context, backend) if context.api.upstream_peers else None
+        return backend if refused is None else refused
+
+    def credential(self, context: RequestContext, auth: AnyBackendAuth) -> tuple[str, str] | None:
+        """Return the name and the value of a backend's credential, as they are sent."""
+        if isinstance(auth, ClientCredentials):
+            return auth.name, f"Bearer {context.notes[ClientCredentials]}"
+        return None if auth.value is None else (auth.name, auth.value)
+
+    def note_unreachable(self, context: RequestContext) -> None:
+        """Note that the one backend of a route with a fallback could not be connected to."""
+        backend = context.backend
+        # Of several each has a state of its own.
+        if context.route.balancing is None and isinstance(backend, Backend):
+            self.upstream_health.mark_down(backend)
+
+    def has_other(self, context: RequestContext) -> bool:
+        """Whether there is a backend that the request was not sent to yet."""
+        balancing = context.route.balancing
+        return balancing is not None and any(
+            target.weight and target.backend not in context.tried for target in balancing.targets
+        )
+
+    def note(self, context: RequestContext, outcome: UpstreamFailed | int | None) -> None:
+        """Note how an attempt to call the chosen backend ended; None: by the client."""
+        route, backend = context.route, context.backend
+        if context.fallback_reason is not None or not isinstance(backend, Backend):
+            return
+        if route.balancing is not None:
+            self._health.note_outcome(route.api_id, backend, route.balancing.passive, outcome)
+        if outcome == 401 and isinstance(route.backend_auth, ClientCredentials):
+            self._tokens.doubt(route.tenant_id, route.backend_auth)
+        for policy in context.api.upstream_observers:
+            policy.upstream_outcome(context, backend, outcome)
+
+    def may_retry(self, context: RequestContext) -> bool:
+        """Whether the backend may be called once more, where it has no others beside it."""
+        backend = context.backend
+        if context.route.balancing is not None or not isinstance(backend, Backend):
+            return True  # among several, the choice asks
+        if context.fallback_reason is not None or not context.api.upstream_peers:
+            return True
+        return ask_peers(context, backend) is None
+
+    def _balance(self, context: RequestContext, balancing: Balancing) -> Backend | Unavailable:
+        route, health = context.route, self._health
+        balancer = self.balancers.of(route, balancing)
+        backends = [target.backend for target in balancing.targets]
+        usable = [index for index, weight in enumerate(balancer.weights) if weight]
+        well = [
+            index
+            for index in usable
+            if health.is_well(route.api_id, balancer.probed[index], backends[index])
+        ]
+        if not well and route.fallback is not None:
+            return Unavailable("upstream-down", 0.0)
+        if not well:
+            # All are tried rather than none: checks may be wrong, and nothing else is left.
+            self.balancers.panics += 1
+        candidates = well or usable
+        tried = context.tried
+        if tried:
+            candidates = [one for one in candidates if backends[one] not in tried] or candidates
+        refused: Unavailable | None = None
+        while candidates:
+            index = self.balancers.select(route, balancer, candidates)
+            backend = backends[index]
+            kept_off = ask_peers(context, backend) if context.api.upstream_peers else None
+            if kept_off is None:
+                context.backend = backend
+                context.tried = (*tried, backend)
+                return backend
+            if refused is None or kept_off.retry_after < refused.retry_after:
+                refused = kept_off
+            candidates = [one for one in candidates if one != index]
+        assert refused is not None, "one backend at least has a weight"
+        return refused
+
+
+def ask_peers(context: RequestContext, backend: Backend) -> Unavailable | None:
+    """Return why a policy keeps requests from a backend, if one does."""
+    for policy in context.api.upstream_peers:
+        unavailable = policy.upstream_peer(context, backend)
+        if unavailable is not None:
+            return unavailable
+    return None

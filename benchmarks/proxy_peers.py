@@ -155,6 +155,12 @@ def wait_for(port: int) -> None:
             return
 
 
+def cores() -> tuple[int, int]:
+    """Return the core for the gateway, and the one for all others."""
+    found = sorted(os.sched_getaffinity(0))
+    return found[0], found[1 if len(found) > 1 else 0]
+
+
 def start_nginx(core: int, folder: Path, name: str, http: str) -> subprocess.Popen[bytes]:
     (folder / name).mkdir()
     path = folder / f"{name}.conf"
@@ -280,8 +286,7 @@ def load(core: int, peer: Peer, work: str, seconds: float) -> None:
 @contextlib.contextmanager
 def servers(folder: Path, engines: list[str], work: str) -> Iterator[tuple[int, list[Peer]]]:
     """nginx first, then ours; all before one upstream."""
-    cores = sorted(os.sched_getaffinity(0))
-    core, other = cores[0], cores[1 if len(cores) > 1 else 0]
+    core, other = cores()
     upstream = free_port()
     folder = folder / work
     folder.mkdir()

@@ -14,6 +14,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from stoa_proxy.access_log_writer import AccessLogWriter
@@ -29,7 +30,7 @@ from stoa_proxy.core.quotas import QuotaCounters
 from stoa_proxy.engines.base import Engine
 from stoa_proxy.engines.complete.server import AiohttpEngine
 from stoa_proxy.engines.complete.upstream.client import Pause
-from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
+from stoa_proxy.foundation.address_guard import EVERYWHERE, AddressGuard, parse_networks
 from stoa_proxy.foundation.allocator import resident_bytes
 from stoa_proxy.foundation.clock import Clock, SystemClock
 from stoa_proxy.health_checker import HealthChecker
@@ -37,6 +38,7 @@ from stoa_proxy.http.heads import RequestHead, lower_names
 from stoa_proxy.own_paths import OwnPaths
 from stoa_proxy.pipeline.backend_choice import BACKEND_STATES
 from stoa_proxy.pipeline.decide import Pipeline
+from stoa_proxy.pipeline.sidecar import Sidecar
 from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry
 from stoa_proxy.quota_file import QuotaFile
@@ -76,16 +78,16 @@ class Gateway:
     ) -> None:
         self._config = config
         clock = clock or SystemClock()
-        self.store = Store(policy_types)
-        self.pipeline = Pipeline(
-            clock,
-            RateCounters(
-                clock,
-                per_policy=config.counters_per_policy,
-                per_tenant=config.counters_per_tenant,
-            ),
-        )
+        is_sidecar = config.mode == "sidecar"
+        self.store = Store(policy_types.for_decisions() if is_sidecar else policy_types)
+        self.pipeline = _make_pipeline(config, clock)
         self._admin = AdminApi(config, self.store, clock, self.pipeline.states)
+        if is_sidecar:
+            # Backends are called by those who ask; here their addresses are only names of routes.
+            self._admin.guard = AddressGuard(EVERYWHERE)
+            # Whoever asks does so for many clients: the bounds of one client are not for it.
+            proxies = (*config.trusted_proxies, *config.authz_callers)
+            config = replace(config, trusted_proxies=proxies)
         self._own_paths = OwnPaths(self._admin, self.pipeline.metrics, config.max_admin_body)
         self._engine: Engine = choose_engine(config.engine)(
             self.pipeline, self.store, self._own_paths, config, clock, pause=pause, jitter=jitter
@@ -186,8 +188,9 @@ class Gateway:
         self._own_paths.is_draining = False
         self._port = await self._engine.start(self._config.host, self._config.port)
         self._access_logs.start()
-        self._health_checker.start()
-        self.store.on_change["health checks"] = self._health_checker.update
+        if self.pipeline.forwards:
+            self._health_checker.start()
+            self.store.on_change["health checks"] = self._health_checker.update
         if self._table_file is not None:
             self._table_file.start()
         if self._quota_file is not None:
@@ -271,6 +274,16 @@ class Gateway:
         guard = AddressGuard(parse_networks(allow), parse_networks(deny))
         self._admin.guard = guard
         await self._engine.update_guard(guard)
+
+
+def _make_pipeline(config: ProxyConfig, clock: Clock) -> Pipeline:
+    """Return the pipeline of a mode."""
+    counters = RateCounters(
+        clock, per_policy=config.counters_per_policy, per_tenant=config.counters_per_tenant
+    )
+    if config.mode == "sidecar":
+        return Sidecar(clock, counters, config.callers(), config.proxies())
+    return Pipeline(clock, counters)
 
 
 async def _parts(response: Respond) -> AsyncIterator[bytes]:

@@ -24,8 +24,18 @@ _ENVIRONMENTS = {
 # A blank or a line break in a token could never be sent in a header.
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
-# What STOA's gateway serves APIs in. Its other modes are other programs.
-_MODES = ("edge-mcp", "proxy")
+MODES: Final = ("edge-mcp", "sidecar", "proxy")
+"""What `STOA_GATEWAY_MODE` may be, letter for letter."""
+
+MODE: Final = "STOA_GATEWAY_MODE"
+"""The variable of `mode`."""
+
+CALLERS: Final = "STOA_AUTHZ_CALLERS"
+"""The variable of `authz_callers`."""
+
+LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
+
+_SIDECAR_PORT, _PORT = 8081, 8080
 # Of the reconciler, which may have its environment in common with a gateway.
 _NOT_OURS = ("STOA_GITOPS_", "STOA_GIT_", "STOA_SECRETS_", "STOA_CONTROL_TOKEN")
 
@@ -56,7 +66,7 @@ ENGINES: Final = ("aiohttp", "fast")
 VARIABLES: Final = frozenset(
     {
         "STOA_ADMIN_API_TOKEN", "STOA_ADMIN_RATE_LIMIT", "STOA_BACKENDS_ALLOW",
-        "STOA_BACKENDS_DENY", "STOA_DRAIN_SECONDS", "STOA_ENVIRONMENT", "STOA_GATEWAY_MODE",
+        "STOA_BACKENDS_DENY", "STOA_DRAIN_SECONDS", "STOA_ENVIRONMENT", CALLERS, MODE,
         "STOA_HOST", "STOA_LOG_LEVEL", "STOA_PORT", "STOA_STATE_DIR", "STOA_TENANT_ID", PROXIES,
         ENGINE, *BOUNDS, *control_plane_config.VARIABLES,
     }
@@ -83,7 +93,8 @@ class ProxyConfig:
     `drain_seconds` bounds how long requests in flight are waited for. `max_admin_body` and
     `max_websocket_message` are in bytes. `idle_seconds` is how long a WebSocket may be silent.
     `control_plane` is where the gateway registers and gets its table from; None is standalone.
-    `engine` is one of ENGINES, `aiohttp` the complete one.
+    `engine` is one of ENGINES, `aiohttp` the complete one. `mode` is one of MODES. `authz_callers`
+    are CIDRs from which a sidecar is asked for decisions.
     `log_level` is one of LOG_LEVELS; it is for the process, and embedding ones have their own.
     Raises ConfigInvalid.
 
@@ -117,6 +128,8 @@ class ProxyConfig:
     control_plane: ControlPlaneConfig | None = None
     log_level: str = "info"
     engine: str = "aiohttp"
+    mode: str = "proxy"
+    authz_callers: tuple[str, ...] = LOOPBACK
     head_seconds: float = 30.0
     upload_seconds: float = 30.0
     write_seconds: float = 30.0
@@ -146,12 +159,19 @@ class ProxyConfig:
             raise ConfigInvalid(f"STOA_LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}")
         if self.engine not in ENGINES:
             raise ConfigInvalid(f"{ENGINE} must be one of {', '.join(ENGINES)}")
+        if self.mode not in MODES:
+            raise ConfigInvalid(f"{MODE} must be one of {', '.join(MODES)}, not {self.mode!r}")
         for variable, name in BOUNDS.items():
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigInvalid(f"{variable} must be 1 or more")
         self.guard()
         self.proxies()
+        self.callers()
+
+    def callers(self) -> tuple[Network, ...]:
+        """Return the networks of `authz_callers`. Raises ConfigInvalid."""
+        return _networks(CALLERS, self.authz_callers)
 
     def proxies(self) -> tuple[Network, ...]:
         """Return the networks of `trusted_proxies`. Raises ConfigInvalid."""
@@ -170,16 +190,12 @@ def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
 
     Raises ConfigInvalid.
     """
-    mode = read_text(env, "STOA_GATEWAY_MODE") or "proxy"
-    if mode not in _MODES:
-        raise ConfigInvalid(
-            f"STOA_GATEWAY_MODE must be {' or '.join(_MODES)}, not {mode!r}: this gateway serves"
-            " APIs and nothing else"
-        )
+    mode = read_text(env, MODE) or "proxy"
+    callers = read_list(env, CALLERS)
     environment = (read_text(env, "STOA_ENVIRONMENT") or "dev").lower()
     return ProxyConfig(
         host=read_text(env, "STOA_HOST") or "127.0.0.1",
-        port=_number(env, "STOA_PORT", 8080),
+        port=_number(env, "STOA_PORT", _SIDECAR_PORT if mode == "sidecar" else _PORT),
         admin_api_token=read_text(env, "STOA_ADMIN_API_TOKEN"),
         backends_allow=read_list(env, "STOA_BACKENDS_ALLOW"),
         backends_deny=read_list(env, "STOA_BACKENDS_DENY"),
@@ -191,6 +207,8 @@ def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
         control_plane=control_plane_from_env(env, mode),
         engine=(read_text(env, ENGINE) or ENGINES[0]).lower(),
         log_level=(read_text(env, "STOA_LOG_LEVEL") or "info").lower(),
+        mode=mode,
+        authz_callers=callers or LOOPBACK,
         **bounds_from_env(env),
     )
 

@@ -7,6 +7,7 @@
     ├── ListenFailed      the address cannot be bound; the message names it
     ├── FramingRefused    bytes whose requests two readers could see differently
     ├── RequestRefused    a request that is not forwarded; carries the HTTP status
+    ├── CheckRefused      what a gateway asks a sidecar without saying all of it
     ├── BackendInvalid    a backend URL that is not accepted
     ├── BackendRefused    the same in the admin API, with the field that has it
     ├── BodyRefused       an admin body; carries the text of STOA's gateway for it
@@ -50,6 +51,14 @@ class RequestRefused(ProxyError):
         self.status = status
         self.title = title
         self.detail = detail
+
+
+class CheckRefused(ProxyError):
+    """A check that does not say what it is about: the header `name` has to come as `how` says."""
+
+    def __init__(self, name: str, how: str) -> None:
+        super().__init__(f"a check must carry {name} {how}")
+        self.name = name
 
 
 class BackendInvalid(ProxyError):

@@ -14,8 +14,9 @@ from stoa_proxy.control_plane.client import Response
 from stoa_proxy.control_plane_config import ControlPlaneConfig
 from stoa_proxy.errors import ControlPlaneFailed
 
-# Of STOA gateway 0.9.25 in mode `proxy`, without `oidc`: no tokens are validated here.
+# Of STOA gateway 0.9.25, which has some in one mode alone. Without `mcp` and `sse`: APIs only.
 CAPABILITIES: Final = ("rest", "metering", "rate_limiting", "policy")
+_OF_MODES: Final[Mapping[str, tuple[str, ...]]] = {"sidecar": ("ext_authz",)}
 TABLE: Final = "table"
 """The extension that says: this gateway takes its whole table as one document."""
 
@@ -44,7 +45,7 @@ def make_registration(
         "mode": settings.mode,
         "version": version,
         "environment": config.environment,
-        "capabilities": list(CAPABILITIES),
+        "capabilities": [*CAPABILITIES, *_OF_MODES.get(settings.mode, ())],
         "admin_url": settings.advertise_url or _admin_url(config, settings, port),
         "tenant_id": config.tenant_id,
         "extensions": [TABLE, *extensions],

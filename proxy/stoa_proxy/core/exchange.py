@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -143,5 +144,16 @@ class Prepare(NamedTuple):
     position: int
 
 
+class ReadBody(NamedTuple):
+    """The decision to read the request's body first; then `complete` decides.
+
+    `maximum` in bytes; `complete` gets None for a body that is longer.
+    """
+
+    maximum: int
+    complete: Callable[[bytes | None], Respond | Prepare]
+
+
 UpstreamDecision = Forward | Echo | Respond
 Decision = UpstreamDecision | Prepare
+FirstDecision = Decision | ReadBody

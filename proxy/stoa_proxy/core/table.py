@@ -94,6 +94,17 @@ class RoutingTable:
                 match = _match_host(node, host, depth) or match
         return match
 
+    def has_hosts(self, segments: tuple[str, ...]) -> bool:
+        """Whether a prefix of decoded segments has routes for some hosts only."""
+        node: Node | None = self.root
+        for segment in (*segments, None):
+            if node is None:
+                return False
+            if node.routes and node.by_host().keys() != {""}:
+                return True
+            node = None if segment is None else node.children.get(segment)
+        return False
+
     def routes_beside(self, route: Route) -> Iterator[Route]:
         """Yield the routes of the same prefix and one of the same hosts, some more than once."""
         node: Node | None = self.root

@@ -6,6 +6,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from stoa_proxy.core.exchange import RequestContext
+from stoa_proxy.core.model import Consumer
 from stoa_proxy.http.heads import Header
 
 # Connecting takes milliseconds; with a fallback a client should not wait long for a dead backend.
@@ -60,12 +61,17 @@ def request_headers(context: RequestContext, via: str) -> list[Header]:
     if host:
         headers.append(("X-Forwarded-Host", host))
     if context.consumer is not None:
-        headers += [
-            ("X-Consumer-Id", header_text(context.consumer.id)),
-            ("X-Consumer-Name", header_text(context.consumer.name)),
-            ("X-Tenant-Id", header_text(context.consumer.tenant_id)),
-        ]
+        headers += consumer_headers(context.consumer)
     return headers
+
+
+def consumer_headers(consumer: Consumer) -> list[Header]:
+    """Return the headers that tell a backend who is calling."""
+    return [
+        ("X-Consumer-Id", header_text(consumer.id)),
+        ("X-Consumer-Name", header_text(consumer.name)),
+        ("X-Tenant-Id", header_text(consumer.tenant_id)),
+    ]
 
 
 @lru_cache(maxsize=4096)

@@ -26,6 +26,9 @@ _CGNAT = IPv4Network("100.64.0.0/10")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _V4_COMPATIBLE = IPv6Network("::/96")
 
+EVERYWHERE: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+"""All addresses there are."""
+
 
 @dataclass(frozen=True, slots=True)
 class AddressGuard:

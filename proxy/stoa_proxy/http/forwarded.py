@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 
 from stoa_proxy.foundation.address_guard import Address, Network, is_in_any, unmap
@@ -44,6 +45,8 @@ def forwarded_scheme(values: Iterable[str], scheme: str) -> str:
     return named if named in _SCHEMES else scheme
 
 
+# Of clients that come again; parsing one takes longer than all else that is done for it here.
+@lru_cache(maxsize=4096)
 def _parse(text: str) -> Address | None:
     """Return an address; some proxies write `192.0.2.1:4711` and `[2001:db8::1]:4711`."""
     if text.startswith("["):

@@ -39,7 +39,8 @@ class RequestHead(NamedTuple):
     `target` is the request target as sent; `keys` are the names of `headers` in lower case and in
     their order (`lower_names`); `client_address` is the address of the connection's other end, or
     the one that a trusted proxy there names; `scheme` is that of the listener, or of such a proxy's
-    own client; `may_upgrade` is whether its version of HTTP has `Upgrade`.
+    own client; `may_upgrade` is whether its version of HTTP has `Upgrade`; `peer` is the address of
+    the connection's other end, whoever forwards requests there.
     """
 
     method: str
@@ -50,6 +51,7 @@ class RequestHead(NamedTuple):
     scheme: str = "http"
     has_body: bool = False
     may_upgrade: bool = True
+    peer: str = ""
 
     def __repr__(self) -> str:
         """Without query and headers, which may hold credentials."""

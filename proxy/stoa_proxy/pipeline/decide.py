@@ -25,6 +25,7 @@ from stoa_proxy.core.counters import RateCounters
 from stoa_proxy.core.exchange import (
     Decision,
     Echo,
+    FirstDecision,
     Forward,
     Prepare,
     RequestContext,
@@ -73,7 +74,13 @@ class Pipeline:
         case Respond() as response: ...  # a policy or a problem responded
         case Echo() as echo: ...  # respond with what was received
         case Prepare() as prepare: ...  # await the policy, then pipeline.resume
+
+    Other modes are other classes: of one that does not `forwards`, each decision is a response.
+    Requests for `body_targets` may be decided with their body (`ReadBody`).
     """
+
+    forwards = True
+    body_targets: frozenset[str] = frozenset()
 
     def __init__(self, clock: Clock, counters: RateCounters | None = None) -> None:
         self._clock = clock
@@ -98,7 +105,7 @@ class Pipeline:
         rehearsal._pseudonym, rehearsal._via = self._pseudonym, self._via
         return rehearsal
 
-    def decide(self, head: RequestHead, table: RoutingTable) -> Decision:
+    def decide(self, head: RequestHead, table: RoutingTable) -> FirstDecision:
         """Return what to do with a request. Raises nothing for whatever a client sent."""
         try:
             outcome = self.request_filter(head, table)

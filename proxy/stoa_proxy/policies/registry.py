@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from stoa_proxy.core.api import Api, make_api
 from stoa_proxy.core.model import Plan, PolicyEntry
@@ -12,19 +13,34 @@ from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies.either import EitherCredential
 from stoa_proxy.policies.plans import implied_policies
 
+DECISIVE_PHASES: Final = (
+    Phase.CLIENT_ADDRESS,
+    Phase.AUTHENTICATION,
+    Phase.AUTHORIZATION,
+    Phase.RATE_LIMITING,
+    Phase.TRANSFORMATION,
+)
+"""What a sidecar decides by: it sees heads of requests, and neither bodies nor responses."""
+
 
 class PolicyRegistry:
     """The policy types that a gateway enforces, by name.
 
-    A gateway uses `stoa_proxy.policies.POLICIES`; a test may hand in one of its own.
+    A gateway uses `stoa_proxy.policies.POLICIES`; a test may hand in one of its own. Policies that
+    run in none of `phases` are parsed and not enforced.
     """
 
-    def __init__(self, types: Iterable[PolicyType]) -> None:
+    def __init__(self, types: Iterable[PolicyType], phases: Iterable[Phase] = Phase) -> None:
+        self._phases = frozenset(phases)
         self._types: dict[str, PolicyType] = {}
         for policy_type in types:
             if policy_type.name in self._types:
                 raise ValueError(f"two policy types are called {policy_type.name!r}")
             self._types[policy_type.name] = policy_type
+
+    def for_decisions(self) -> PolicyRegistry:
+        """Return the registry of a sidecar: it enforces what can be said without a response."""
+        return PolicyRegistry(self._types.values(), DECISIVE_PHASES)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,6 +92,8 @@ class PolicyRegistry:
                 add(Phase.CROSS_ORIGIN, WithheldPolicy(), entry.policy_type, entry)
                 continue
             policy_type = self._types[entry.policy_type]
+            if policy_type.phase not in self._phases:
+                continue
             if policy_type.is_single:
                 if policy_type.name in singles:
                     continue

@@ -15,7 +15,7 @@ from aiohttp.http import HttpVersion11
 
 from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
-from stoa_proxy.core.exchange import Prepare
+from stoa_proxy.core.exchange import Echo, Forward, Prepare, ReadBody
 from stoa_proxy.core.policy import Services
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.engines.base import Engine, PolicyPreparer
@@ -241,19 +241,41 @@ class AiohttpEngine(Engine):
                 return refuse_body(TOO_MANY[excess])
         started = time.perf_counter()
         decision = self._pipeline.decide(head, self._store.table)
+        if isinstance(decision, ReadBody):
+            try:
+                content, is_cut = await self._read_body(request, decision.maximum)
+            except TimeoutError:
+                return refuse_body(ADMIN_TIMED_OUT)
+            except BodyFaulty as error:
+                return refuse_body(error.refusal)
+            decision = decision.complete(None if is_cut else content)
         if isinstance(decision, Respond):
             return make_response(self._count_refusal(head, decision, started))
-        context, peer = decision.context, connection.client_address
+        return await self._perform(request, decision, connection.client_address, started)
+
+    async def _perform(
+        self,
+        request: web.BaseRequest,
+        decision: Prepare | Forward | Echo,
+        peer: str,
+        started: float,
+    ) -> web.StreamResponse:
+        """Carry out a decision for a request that no policy refuses."""
+        context = decision.context
+        head = context.head
         refusal = self._request_shares.enter(context, peer)
         if refusal is not None:
             refusal = self._pipeline.finish(context, refusal)
             return refuse_body(self._count_refusal(head, refusal, started))
         try:
-            if isinstance(decision, Prepare):
-                decision = await self._preparer.prepare(decision)
-                if isinstance(decision, Respond):
-                    return make_response(self._count_refusal(head, decision, started))
-            response = await self._forwarder.perform(request, decision)
+            following = (
+                await self._preparer.prepare(decision)
+                if isinstance(decision, Prepare)
+                else decision
+            )
+            if isinstance(following, Respond):
+                return make_response(self._count_refusal(head, following, started))
+            response = await self._forwarder.perform(request, following)
         except BaseException:
             self._pipeline.end_request(context)
             raise
@@ -270,11 +292,8 @@ class AiohttpEngine(Engine):
         return refusal
 
     async def _handle_admin(self, request: web.BaseRequest, call: AdminCall) -> web.StreamResponse:
-        body = RequestBody(request.content)
-        await send_continue(request)
         try:
-            async with asyncio.timeout(ADMIN_SECONDS):
-                content, is_cut = await body.read(self._own_paths.max_admin_body)
+            content, is_cut = await self._read_body(request, self._own_paths.max_admin_body)
         except TimeoutError:
             return make_response(ADMIN_TIMED_OUT)
         except BodyFaulty as error:
@@ -284,6 +303,12 @@ class AiohttpEngine(Engine):
         if response.rest is not None:
             return await send_parts(request, response, response.rest)
         return make_response(response)
+
+    async def _read_body(self, request: web.BaseRequest, maximum: int) -> tuple[bytes, bool]:
+        """Return a body, and whether it is cut. Raises TimeoutError and BodyFaulty."""
+        await send_continue(request)
+        async with asyncio.timeout(ADMIN_SECONDS):
+            return await RequestBody(request.content).read(maximum)
 
 
 async def _do_nothing() -> None:
@@ -328,4 +353,5 @@ def _read_head(request: web.BaseRequest, peer: str, proxies: tuple[Network, ...]
         scheme=scheme,
         has_body=request.body_exists,
         may_upgrade=request.version >= HttpVersion11,
+        peer=peer,
     )

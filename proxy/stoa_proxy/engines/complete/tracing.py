@@ -18,7 +18,7 @@ from stoa_proxy.admin.store import Store
 from stoa_proxy.admin.trace_request import TraceRequest
 from stoa_proxy.core.api import Api
 from stoa_proxy.core.attempts import PASS_ON, Attempt, Attempts, Step
-from stoa_proxy.core.exchange import Echo, Forward, Prepare, RequestContext
+from stoa_proxy.core.exchange import Echo, Forward, Prepare, ReadBody, RequestContext
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.engines.base import PolicyPreparer
 from stoa_proxy.engines.complete.request_body import BodyFaulty, RequestBody
@@ -90,9 +90,12 @@ class Tracer:
         store, trace = self._store, Trace(self._clock)
         head = _with_key(request, find_api(request.head, store.table))
         table = traced_table(head, store.table, store.compile_wrapped, trace)
-        pipeline = self._pipeline if request.send else self._pipeline.rehearsal()
+        # A sidecar sends nothing: it can only say how it would decide.
+        sends = request.send and self._pipeline.forwards
+        pipeline = self._pipeline if sends else self._pipeline.rehearsal()
         started = self._clock.monotonic()
         decision = pipeline.decide(head, table)
+        assert not isinstance(decision, ReadBody), "only checks of a sidecar are read whole"
         if isinstance(decision, Prepare):
             preparer = PolicyPreparer(pipeline, self._services.of, self._clock)
             decision = await preparer.prepare(decision)
@@ -100,13 +103,13 @@ class Tracer:
         answer: Answer | None = None
         if isinstance(decision, Respond):
             answer = _own_answer(decision, trace)
-            if request.send:
+            if sends:
                 seconds = self._clock.monotonic() - started
                 pipeline.metrics.count_refusal(head.method, decision.status, seconds)
-        elif request.send:
+        elif sends:
             answer = await self._send(decision, request.body, trace, started)
         seconds = self._clock.monotonic() - started
-        return trace_view(head, trace, plan, answer, seconds, sent=request.send)
+        return trace_view(head, trace, plan, answer, seconds, sent=sends)
 
     async def _send(
         self, decision: Forward | Echo, content: bytes, trace: Trace, started: float

@@ -11,6 +11,7 @@ from stoa_proxy.engines.complete.server import TOO_MANY, read_client
 from stoa_proxy.engines.fast.chunks import ChunkDecoder, ChunksRefused
 from stoa_proxy.engines.fast.client_link import READ_BYTES, ClientLink
 from stoa_proxy.engines.fast.exchange import Exchange
+from stoa_proxy.engines.fast.quick_checks import QuickCheck
 from stoa_proxy.engines.fast.quick_exchange import QuickExchange
 from stoa_proxy.engines.fast.request_head import ParsedHead, parse_head
 from stoa_proxy.engines.fast.response_head import encode_own
@@ -55,7 +56,17 @@ class FastConnection(ClientLink):
         # What a proxy says of its clients differs from request to request.
         proxies = self.engine.proxies
         is_proxied = bool(proxies) and is_proxy(self.client_address, proxies)
-        self._quick = None if is_proxied else QuickExchange(self, self.engine.lane)
+        self._quick = self._make_quick(is_proxied=is_proxied)
+
+    def _make_quick(self, *, is_proxied: bool) -> QuickExchange | QuickCheck | None:
+        engine = self.engine
+        if engine.check_lane is not None:
+            return QuickCheck(self, engine.check_lane)
+        return (
+            QuickExchange(self, engine.lane)
+            if engine.pipeline.forwards and not is_proxied
+            else None
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give everything back."""
@@ -88,7 +99,7 @@ class FastConnection(ClientLink):
             self._pending, data = data[READ_BYTES:], data[:READ_BYTES]
         self._work(data)
 
-    def _begin_quick(self, quick: QuickExchange, data: bytes) -> bool:
+    def _begin_quick(self, quick: QuickExchange | QuickCheck, data: bytes) -> bool:
         try:
             return quick.begin(data)
         except Exception as error:  # noqa: BLE001 - the boundary where it becomes a response
@@ -100,6 +111,11 @@ class FastConnection(ClientLink):
         self._exchange = quick
         self._has_served = True
         self.timer.set(deadline)
+
+    def note_served(self) -> None:
+        """Wait for the next request behind a response that was sent at once."""
+        self._has_served = True
+        self.timer.set(self.engine.loop.time() + self.engine.keepalive_seconds)
 
     def end_quick(self) -> None:
         """Go on behind a response that is sent."""
@@ -166,12 +182,17 @@ class FastConnection(ClientLink):
                 self.wait(self.engine.head_seconds)  # of the first the connection's beginning
             return b""
         parsed = parse_head(head)
-        if parsed is None:
+        if parsed is None or self._wants_body(parsed):
             self._hand_over(head + rest)
             return b""
         self.engine.shares.touch(self)
         self._begin(parsed)
         return rest
+
+    def _wants_body(self, parsed: ParsedHead) -> bool:
+        """Whether a request is decided with its body, which aiohttp reads."""
+        targets = self.engine.body_targets
+        return bool(targets) and parsed.method == "POST" and parsed.path in targets
 
     def _begin(self, parsed: ParsedHead) -> None:
         engine, fields = self.engine, parsed.fields
@@ -182,8 +203,9 @@ class FastConnection(ClientLink):
         peer = self.client_address
         client, scheme = read_client(peer, fields.headers, fields.keys, engine.proxies)
         head = RequestHead(
-            parsed.method, parsed.target, fields.headers, fields.keys, client, scheme, has_body
-        )
+            parsed.method, parsed.target, fields.headers, fields.keys, client, scheme, has_body,
+            peer=peer,
+        )  # fmt: skip
         self._body = ChunkDecoder() if fields.is_chunked else None
         self.is_held = self.was_held = False
         exchange = Exchange(self, head, expects_continue=fields.expects_continue)

@@ -12,8 +12,10 @@ from stoa_proxy.engines.complete.server import AiohttpEngine
 from stoa_proxy.engines.fast.client_link import ClientLink
 from stoa_proxy.engines.fast.connection import FastConnection
 from stoa_proxy.engines.fast.quick import QuickLane
+from stoa_proxy.engines.fast.quick_checks import CheckLane
 from stoa_proxy.engines.fast.response_head import DateHeader
 from stoa_proxy.foundation.connection_shares import ConnectionShares, Held
+from stoa_proxy.pipeline.sidecar import Sidecar
 
 
 class FastEngine(AiohttpEngine):
@@ -32,8 +34,11 @@ class FastEngine(AiohttpEngine):
         self.connections: set[ClientLink] = set()
         self.date = DateHeader()
         self.pipeline = self._pipeline
+        self.body_targets = self._pipeline.body_targets
         self.store = self._store
         self.lane = QuickLane(self)
+        pipeline = self._pipeline
+        self.check_lane = CheckLane(self, pipeline) if isinstance(pipeline, Sidecar) else None
         self.client = self._client
         self.request_shares = self._request_shares
         self.proxies = self._proxies

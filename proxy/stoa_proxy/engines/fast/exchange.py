@@ -8,7 +8,14 @@ import time
 from typing import TYPE_CHECKING
 
 from stoa_proxy.core.attempts import PASS_ON, Attempt, Attempts, Step
-from stoa_proxy.core.exchange import Echo, Forward, Prepare, RequestContext, UpstreamDecision
+from stoa_proxy.core.exchange import (
+    Echo,
+    Forward,
+    Prepare,
+    ReadBody,
+    RequestContext,
+    UpstreamDecision,
+)
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.engines.complete.request_body import TIMED_OUT
 from stoa_proxy.engines.fast.call import UpstreamCall
@@ -82,6 +89,7 @@ class Exchange:
         """Decide, and begin to carry the decision out."""
         engine, head = self._engine, self._head
         decision = engine.pipeline.decide(head, engine.store.table)
+        assert not isinstance(decision, ReadBody), "aiohttp reads such a body"
         if isinstance(decision, Respond):
             self._refuse(decision)
             return

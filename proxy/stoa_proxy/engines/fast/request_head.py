@@ -48,6 +48,11 @@ class ParsedHead(NamedTuple):
     target: str
     fields: Fields
 
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
 
 def parse_head(head: bytes) -> ParsedHead | None:
     """Return a whole and checked head, or None for one that aiohttp has to read."""

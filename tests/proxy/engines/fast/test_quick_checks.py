@@ -1,0 +1,163 @@
+"""The shortest way for checks of a sidecar says what the long one says, whatever came before."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.proxy.conftest import Api, FakeClock, policy_body, route_body, running
+from tests.proxy.raw import exchange
+
+PATHS = ("/a", "/a/x", "/a/x?k=1", "/a/%78", "/a/../b", "/open/1", "/open", "/off", "/z",
+         "/q?key=k1", "/h/1", "/a//b")  # fmt: skip
+METHODS = ("GET", "POST", "OPTIONS", "HEAD", "PURGE")
+HEADERS = (
+    "", "X-API-Key: k1\r\n", "X-API-Key: k2\r\n", "X-API-Key: k9\r\n",
+    "X-API-Key: k1\r\nX-Consumer-Level: gold\r\n", "X-API-Key: k1\r\nX-API-Key: k1\r\n",
+    "X-API-Key: k1\r\nVia: 1.1 other\r\n", "X-Debug: 1\r\n",
+    "Connection: x-api-key\r\nX-API-Key: k1\r\n",
+    "X-Original-Host: open.test\r\n", "Upgrade: websocket\r\nConnection: Upgrade\r\n",
+)  # fmt: skip
+HOSTS = ("api.acme.test", "open.test", "not a host")
+CLIENTS = ("X-Forwarded-For: 198.51.100.7\r\n", "X-Forwarded-For: 203.0.113.9\r\n", "")
+
+checks = st.tuples(
+    st.sampled_from(("envoy", "nginx")), st.sampled_from(METHODS), st.sampled_from(PATHS),
+    st.sampled_from(HOSTS), st.sampled_from(HEADERS), st.sampled_from(CLIENTS),
+)  # fmt: skip
+changes = st.sampled_from(("revoke", "grant", "tick", "close", "open"))
+steps = st.lists(st.one_of(checks, checks, checks, changes), min_size=1, max_size=30)
+
+
+def encode(form: str, method: str, path: str, host: str, headers: str, client: str) -> bytes:
+    if form == "envoy":
+        return f"{method} /authz{path} HTTP/1.1\r\nHost: {host}\r\n{client}{headers}\r\n".encode()
+    named = f"X-Original-Method: {method}\r\nX-Original-URI: {path}\r\nX-Original-Host: {host}\r\n"
+    return f"GET /authz HTTP/1.1\r\nHost: sidecar\r\n{named}{client}{headers}\r\n".encode()
+
+
+async def fill(api: Api) -> None:
+    private = "http://10.9.8.7"
+    plans = [{"name": "gold", "per_minute": 5}]
+    await api.route(private, plans=plans)
+    for name, prefix, fields in (
+        ("open", "/open", {"hosts": ["open.test"]}), ("off", "/off", {"activated": False}),
+        ("query", "/q", {}), ("edited", "/h", {}),
+    ):  # fmt: skip
+        await api.put("apis", route_body(private, prefix, **{"id": name, "name": name} | fields))
+    config: dict[str, Any] = {"in": "query", "name": "key"}
+    await api.policy("api_key", config, "query")
+    edits = {"request": {"set": {"X-Region": "eu"}, "remove": ["X-Debug"]}}
+    await api.policy("headers", edits, "edited")
+    await api.policy("ip_filter", {"deny": ["203.0.113.0/24"]}, "edited")
+    await api.policy("rate_limit", {"requests": 4, "window": "1m", "by": "ip"}, "edited")
+    await api.consumer("k2", "c2")
+    await change(api, "grant")
+
+
+async def change(api: Api, what: str) -> None:
+    if what == "grant":
+        await api.consumer(subscriptions=[{"api_id": "r1", "plan": "gold"}, {"api_id": "query"}])
+    elif what == "revoke":
+        await api.admin("DELETE", "/admin/consumers/c1")
+    elif what == "close":
+        body = policy_body("deny", "open", "ip_filter", {"deny": ["0.0.0.0/0"]})
+        await api.put("policies", body)
+    elif what == "open":
+        await api.admin("DELETE", "/admin/policies/deny")
+
+
+class Connection:
+    """A connection that is kept as long as the other end keeps it."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, sent: bytes) -> tuple[bytes, bytes]:
+        if self.streams is None:
+            self.streams = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = self.streams
+        writer.write(sent)
+        head = await reader.readuntil(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        length = next(
+            (int(one[15:]) for one in lines if one.lower().startswith(b"content-length")), 0
+        )
+        body = b"" if sent.startswith(b"HEAD") else await reader.readexactly(length)
+        if any(line.lower() == b"connection: close" for line in lines):
+            await self.close()
+        kept = sorted(
+            line.lower()
+            for line in lines
+            if not line.lower().startswith((b"date:", b"connection:", b"server:"))
+        )
+        return b"\n".join(kept), body
+
+    async def close(self) -> None:
+        if self.streams is not None:
+            self.streams[1].close()
+            self.streams = None
+
+
+async def compare(sequence: list[Any]) -> None:
+    clock = FakeClock()
+    async with (
+        running(mode="sidecar", engine="fast", clock=clock) as fast,
+        running(mode="sidecar", engine="aiohttp", clock=clock) as complete,
+    ):
+        await fill(fast)
+        await fill(complete)
+        one, other = (Connection(api.gateway.port) for api in (fast, complete))
+        for step in sequence:
+            if step == "tick":
+                clock.advance(13)
+            elif isinstance(step, str):
+                await change(fast, step)
+                await change(complete, step)
+            else:
+                sent = encode(*step)
+                assert await one.ask(sent) == await other.ask(sent), sent
+        counts = [dict(api.gateway.pipeline.metrics._requests) for api in (fast, complete)]
+        assert counts[0] == counts[1]
+        await one.close()
+        await other.close()
+
+
+@given(steps)
+@settings(max_examples=15, deadline=None)
+def test_both_engines_decide_alike(sequence: list[Any]) -> None:
+    asyncio.run(compare(sequence))
+
+
+async def test_each_kind_of_check_is_decided_alike_twice() -> None:
+    await compare(
+        [
+            (form, method, path, host, headers, CLIENTS[0])
+            for form in ("envoy", "nginx")
+            for method in ("GET",)
+            for path in PATHS
+            for host in HOSTS[:2]
+            for headers in HEADERS[:7]
+            for _ in range(2)
+        ]
+    )
+
+
+@pytest.mark.parametrize("form", ["envoy", "nginx"])
+async def test_checks_of_one_read_are_answered_in_their_order(form: str) -> None:
+    async with running(mode="sidecar", engine="fast") as api:
+        await fill(api)
+        sent = b"".join(
+            encode(form, "GET", path, HOSTS[0], HEADERS[1], CLIENTS[0])
+            for path in ("/a", "/z", "/a", "/a")
+        )
+        last = encode(form, "GET", "/z", HOSTS[0], "Connection: close\r\n", CLIENTS[0])
+        received = await exchange(api.gateway.port, sent + last)
+        statuses = [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]]
+        missing = b"404" if form == "envoy" else b"403"
+        assert statuses == [b"200", missing, b"200", b"200", missing]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +21,9 @@ SUFFIXES: Final = (".yaml", ".yml")
 
 MAX_BYTES: Final = 5_000_000
 """Largest file that is formatted: a catalog reads no larger one."""
+
+_WRITERS: Final = 16
+"""Files that are written at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +60,20 @@ def format_paths(paths: Sequence[Path], *, is_written: bool) -> Iterator[Formatt
     Files without a document of a catalog are left out. Raises UsageError for a path that is not
     there.
     """
-    for path in _files(paths):
-        formatted = _format_one(path, is_written=is_written)
-        if formatted is not None:
-            yield formatted
+    found = (one for path in _files(paths) if (one := _format_one(path)) is not None)
+    yield from _written(found) if is_written else found
+
+
+def _written(files: Iterator[FormattedFile]) -> Iterator[FormattedFile]:
+    """Write files, several at a time: each waits for the disk, and waits that meet are one."""
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        waiting: deque[Future[FormattedFile]] = deque()
+        for file in files:
+            waiting.append(pool.submit(_write, file))
+            if len(waiting) >= _WRITERS:
+                yield waiting.popleft().result()
+        for written in waiting:
+            yield written.result()
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -83,7 +98,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _format_one(path: Path, *, is_written: bool) -> FormattedFile | None:
+def _format_one(path: Path) -> FormattedFile | None:
     try:
         with path.open("rb") as file:
             before = file.read(MAX_BYTES + 1)
@@ -97,15 +112,20 @@ def _format_one(path: Path, *, is_written: bool) -> FormattedFile | None:
     except Exception as error:  # noqa: BLE001 - one file must not keep the others from it
         problem = f"internal error ({type(error).__name__}): report it with the file"
         return FormattedFile(path, before, Formatted(before), problem)
-    formatted = FormattedFile(path, before, result)
-    if not is_written or not formatted.has_changed:
-        return formatted
+    return FormattedFile(path, before, result)
+
+
+def _write(file: FormattedFile) -> FormattedFile:
+    """Write a file that has changed; return it with the problem where that was not possible."""
+    if not file.has_changed:
+        return file
+    path, before = file.path, file.before
     try:
         # Somebody may have saved it meanwhile: what they wrote is not to be lost.
         if path.read_bytes() != before:
             return FormattedFile(path, before, Formatted(before), "changed meanwhile: run it again")
-        replace_file(path, result.data)
+        replace_file(path, file.result.data)
     except OSError as error:
         problem = f"cannot be written: {error.strerror or error}"
         return FormattedFile(path, before, Formatted(before), problem)
-    return formatted
+    return file

@@ -77,7 +77,7 @@ def format_file(data: bytes) -> Formatted:
             made, comments = _format(data, with_order=with_order)
             if made == data:
                 return Formatted(data)
-            if _read_comments(made) != comments or list(_meaning(made)) != before:
+            if not _has_comments(made, comments) or list(_meaning(made)) != before:
                 raise Unsupported("it would not mean the same")
         except (Unsupported, Refused, RecursionError) as error:
             reason = str(error) if isinstance(error, Unsupported) else "it would not mean the same"
@@ -120,6 +120,18 @@ def _format(data: bytes, *, with_order: bool) -> tuple[bytes, Counter[str]]:
         comments.update(_comments(document))
         lines += write_document(document, is_first=not number, with_order=with_order)
     return ("\n".join(lines).rstrip("\n") + "\n").encode("utf-8", "surrogatepass"), comments
+
+
+def _has_comments(data: bytes, comments: Counter[str]) -> bool:
+    """Whether a text has these comments, by its lines where that is enough (a third of the time).
+
+    A line that begins with `#` is a comment, or in a text of several lines, and counts as such in
+    both ways; a text that means the same has no other way to be taken for the other.
+    """
+    lines = [line.strip(" \t") for line in _text(data).split("\n") if "#" in line]
+    if all(line.startswith("#") for line in lines) and Counter(lines) == comments:
+        return True
+    return _read_comments(data) == comments
 
 
 def _read_comments(data: bytes) -> Counter[str]:

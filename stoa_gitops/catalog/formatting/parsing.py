@@ -34,6 +34,7 @@ _BLOCK: Final = re.compile(r"([|>](?:[+-]?[1-9]?|[1-9][+-]))[ \t]*(#.*)?$")
 _COMMENT: Final = re.compile(r"[ \t]#")
 _ANCHOR: Final = re.compile(r"(&[^\s,\[\]{}]+)(?:[ \t]+|$)")
 _INDENT: Final = re.compile(r"[ ]*")
+_NO_ENTRY: Final = ("", " ", "\t", "#")
 _DEEPEST: Final = 100
 """Levels of blocks: a document has 128 at most, and a call takes one."""
 
@@ -154,6 +155,10 @@ class _Parser:
         Comments that are indented as the block, or deeper, and after which it ends, are its `tail`.
         """
         start = self._at
+        if start < len(self._lines):
+            line = self._lines[start]
+            if line[:indent].strip(" ") == "" and line[indent : indent + 1] not in _NO_ENTRY:
+                return []  # nearly all lines
         trivia = self._trivia()
         following = self._indent()
         if following == indent:

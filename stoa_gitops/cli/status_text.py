@@ -9,12 +9,15 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from stoa_gitops.model.counts import counted
+from stoa_gitops.report.events import moment
 from stoa_gitops.report.style import Style, display_width, pad
 
 _MAX_MESSAGE: Final = 500
 """Characters of a gateway's own message that are shown; the JSON has all of it."""
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
+
+_FIGURES: Final = (("routes", "route"), ("policies", "policy"), ("requests", "request"))
 
 _COLOURS: Final = {"ONLINE": "green", "DEGRADED": "yellow", "OFFLINE": "red"}
 
@@ -46,7 +49,8 @@ def _head(document: Mapping[str, Any], style: Style, where: str) -> Iterator[str
         catalog = document["catalog"]
         revision = style.safe(catalog["revision"] or "not read yet")
         errors, warnings = (counted(catalog[f"{noun}s"], noun) for noun in ("error", "warning"))
-        yield f"Catalog {revision}: {errors}, {warnings}"
+        more = "; `stoa-gitops validate` names them" if catalog["errors"] else ""
+        yield f"Catalog {revision}: {errors}, {warnings}{more}"
         if catalog["unreadable"]:
             message = style.safe(
                 f"The catalog cannot be read: {catalog['unreadable']}", _MAX_MESSAGE
@@ -134,23 +138,27 @@ def _registration_lines(item: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"Registered as {registration['name']} by host {registration['hostname']!r}"
         f" ({registration['mode']}, version {registration['version']}{tenant})"
-        f" since {registration['registeredAt']}, started {registration['startedAt']}"
+        f" since {moment(registration['registeredAt'])},"
+        f" started {moment(registration['startedAt'])}"
     )
+    # A process of an earlier version does not say it.
+    if registration.get("adminUrl"):
+        yield f"Admin API: {registration['adminUrl']}"
     heard = registration["lastBeatAt"]
     if not heard:
         yield "It did not send a heartbeat yet"
         return
     counts = [
-        f"{registration[name]} {name}"
-        for name in ("routes", "policies", "requests")
-        if registration[name] is not None
+        f"{registration[plural]} {noun if registration[plural] == 1 else plural}"
+        for plural, noun in _FIGURES
+        if registration[plural] is not None
     ]
     if registration["errorRate"] is not None:
         counts.append(f"{registration['errorRate']:.1%} of the latest requests failed")
     if registration["uptime"] is not None:
         counts.append(f"up for {registration['uptime']} s")
     figures = f": {', '.join(counts)}" if counts else ""
-    yield f"Last heartbeat {heard}{figures}"
+    yield f"Last heartbeat {moment(heard)}{figures}"
 
 
 def _problem_lines(item: Mapping[str, Any], style: Style) -> Iterator[str]:
@@ -168,7 +176,7 @@ def _problem_lines(item: Mapping[str, Any], style: Style) -> Iterator[str]:
 def _quarantine_line(entry: Mapping[str, Any]) -> str:
     source = entry.get("source")
     where = f" ({source['path']}:{source['line']}:{source['column']})" if source else ""
-    return f"Quarantined {entry['key']}{where} since {entry['since']}: {entry['words']}"
+    return f"Quarantined {entry['key']}{where} since {moment(entry['since'])}: {entry['words']}"
 
 
 def gateway_text(item: Mapping[str, Any], style: Style) -> str:
@@ -176,7 +184,7 @@ def gateway_text(item: Mapping[str, Any], style: Style) -> str:
     lines = [*table_lines([item], style), f"Objects of ours: {item['objects']}"]
     lines += [style.safe(line, _MAX_MESSAGE) for line in _registration_lines(item)]
     for condition in item["conditions"]:
-        since = condition["lastTransition"]
+        since = moment(condition["lastTransition"])
         message = (
             f"{condition['type']} is {condition['status']} since {since} ({condition['reason']})"
         )
@@ -191,7 +199,8 @@ def gateway_text(item: Mapping[str, Any], style: Style) -> str:
     if last:
         counts = ", ".join(f"{number} {name}" for name, number in sorted(last["outcomes"].items()))
         message = (
-            f"Last change {last['finishedAt']} by {last['actor']} at {last['revision']}: {counts}"
+            f"Last change {moment(last['finishedAt'])} by {last['actor']} at"
+            f" {last['revision']}: {counts}"
         )
         lines.append(style.safe(message, _MAX_MESSAGE))
     return "\n".join(lines) + "\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,6 +13,7 @@ from stoa_gitops.control.process_port import Conflict, NotReady
 from stoa_gitops.daemon.registered_views import RegisteredViews, is_known_by_checks
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.fleet.health import GatewayStatus
+from stoa_gitops.fleet.identity import spellings
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.plan import PlanSet
@@ -128,10 +129,10 @@ class ProcessOperations:
         bound = await self._bound()
         orphans, others = await self._orphans(), self._others()
         name = _full_name(name, {*bound, *orphans, *others})
+        if name not in orphans and _own_name(name) in others:
+            name = _own_name(name)  # no document takes it any more
         if name in others:
-            return GatewayDetailView.extend(
-                others[name], objects=0, quarantined=[], last_cycle=None
-            )
+            return await self._detail_of_other(others[name])
         if name not in bound and name not in orphans:
             raise _unknown(name, {*bound, *orphans, *others})
         if name in orphans:
@@ -166,6 +167,7 @@ class ProcessOperations:
         the plan is another one by now, and NotReady where it cannot be made.
         """
         instance = self._instance(name)
+        name = instance.name
         if instance.suspended or name in await self._suspended([name]):
             raise Conflict(f"{name} is suspended: resume it first")
         if force:
@@ -195,14 +197,16 @@ class ProcessOperations:
 
     async def suspend(self, name: str, principal: Principal, reason: str) -> None:
         """Stop cycles of a gateway until it is resumed; what runs is finished."""
-        self._instance(name)
+        name = self._instance(name).name
         condition = await suspend_gateway(self.workspace.context, name, principal, reason)
         self.statuses.set_condition(name, condition)
         self.queue.request(name, "suspended")
 
     async def resume(self, name: str, principal: Principal) -> None:
         """Start cycles again; raises Conflict where the gateway's document suspends it."""
-        if self._instance(name).suspended:
+        instance = self._instance(name)
+        name = instance.name
+        if instance.suspended:
             raise Conflict(f"the document of {name} says `suspended: true`: change it there")
         condition = await resume_gateway(self.workspace.context, name, principal)
         self.statuses.set_condition(name, condition)
@@ -242,10 +246,11 @@ class ProcessOperations:
 
     def _instance(self, name: str) -> GatewayInstance:
         self._catalog()
-        for instance in self.statuses.gateways:
-            if instance.name == name:
-                return instance
-        raise _unknown(name, {instance.name for instance in self.statuses.gateways})
+        by_name = {instance.name: instance for instance in self.statuses.gateways}
+        found = by_name.get(_full_name(name, by_name.keys()))
+        if found is None:
+            raise _unknown(name, set(by_name))
+        return found
 
     async def _bound(self) -> dict[str, GatewayView]:
         instances = self.statuses.gateways
@@ -258,7 +263,6 @@ class ProcessOperations:
                 is_suspended=instance.name in suspended,
                 status=self._status_of(instance),
                 registration=self.fleet.registration(instance) if self.fleet else None,
-                silence=self.fleet.silence(instance) if self.fleet else None,
             )
             for instance in instances
         }
@@ -282,19 +286,48 @@ class ProcessOperations:
         return {name for name, found in stored.items() if suspension.suspension_message(found)}
 
     async def _orphans(self) -> dict[str, StoredGateway]:
+        """Return gateways without a document, but for those that show as registered and unbound."""
+        found = await self._stored_alone()
+        if self.fleet is None:
+            return found
+        registered = {member.name for member in self.fleet.members().values()}
+        return {name: one for name, one in found.items() if _own_name(name) not in registered}
+
+    async def _stored_alone(self) -> dict[str, StoredGateway]:
         catalog = self.statuses.catalog
         if catalog is None:
             return {}
         names = [gateway.name for gateway in catalog.gateways]
         return await load_orphans(self.workspace.context.store, catalog.owner, names)
 
+    async def _detail_of_other(self, view: GatewayView) -> GatewayDetailView:
+        """Return an unbound gateway with what is known of it from when a document took it."""
+        for name, stored in (await self._stored_alone()).items():
+            if _own_name(name) == view.name:
+                return await stored_detail(self.workspace.context.store, stored, view)
+        return GatewayDetailView.extend(view, objects=0, quarantined=[], last_cycle=None)
 
-def _full_name(name: str, names: set[str]) -> str:
-    """Return the name of a registered gateway with its document's, where one alone is called so."""
+
+def _own_name(name: str) -> str:
+    """Return the name of a registered gateway without its document's; empty for any other."""
+    return name.partition("/")[2]
+
+
+def _full_name(name: str, names: Collection[str]) -> str:
+    """Return the name of a gateway, of which a part may be left out or spelled otherwise.
+
+    One that registered may be called without its document, where one alone is called so, and by the
+    spelling of its mode that STOA's gateway uses.
+    """
     if name in names:
         return name
-    found = [one for one in names if one.endswith(f"/{name}")]
-    return found[0] if len(found) == 1 else name
+    document, _, own = name.rpartition("/")
+    for spelling in spellings(own):
+        wanted = f"{document}/{spelling}"
+        found = [one for one in names if (one if document else f"/{_own_name(one)}") == wanted]
+        if len(found) == 1:
+            return found[0]
+    return name
 
 
 def _unknown(name: str, names: set[str]) -> GatewayUnknown:

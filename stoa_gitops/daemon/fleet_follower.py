@@ -10,6 +10,7 @@ from typing import Any
 
 from stoa_gitops.daemon.fleet_service import Kept, Observer
 from stoa_gitops.daemon.gateway_assignment import GatewayAssignment
+from stoa_gitops.daemon.heartbeat_conditions import HeartbeatConditions
 from stoa_gitops.daemon.published_tables import PublishedTables
 from stoa_gitops.daemon.registered_gateways import RegisteredGateways
 from stoa_gitops.errors import StoreError
@@ -28,6 +29,7 @@ class FleetFollower(Observer):
     registered_gateways: RegisteredGateways
     published: PublishedTables
     statuses: StatusRegistry
+    heartbeats: HeartbeatConditions
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def registered(self, registration: Registration, done: Registered) -> None:
@@ -40,7 +42,8 @@ class FleetFollower(Observer):
         self.assignment.note_start(registration.id)
 
     def moved(self, transition: Transition) -> None:
-        """Do nothing: a status changes no binding."""
+        """Set the conditions of a gateway whose status changed; no binding changes by that."""
+        self.heartbeats.take(transition.id)
 
     def forgotten(self, registration: Registration) -> None:
         """Unbind a gateway, and drop what was published for it."""

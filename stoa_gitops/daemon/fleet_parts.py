@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from stoa_gitops.daemon.fleet_follower import FleetFollower
 from stoa_gitops.daemon.fleet_service import FleetService
 from stoa_gitops.daemon.gateway_assignment import GatewayAssignment
+from stoa_gitops.daemon.heartbeat_conditions import HeartbeatConditions
 from stoa_gitops.daemon.published_tables import PublishedTables
 from stoa_gitops.daemon.registered_gateways import RegisteredGateways
 from stoa_gitops.daemon.registered_views import RegisteredViews
@@ -28,6 +29,7 @@ class FleetParts:
     assignment: GatewayAssignment
     published: PublishedTables
     views: RegisteredViews
+    heartbeats: HeartbeatConditions
 
     @classmethod
     def build(
@@ -37,18 +39,25 @@ class FleetParts:
         workers: WorkerPool,
         queue: DirtyQueue,
         close: Callable[[str], Awaitable[None]],
+        save_conditions: Callable[[], Awaitable[None]],
         *,
         environment: str | None,
         interval: float | None,
     ) -> FleetParts:
-        """Return the parts; `close` closes the connections of a gateway that left."""
+        """Return the parts.
+
+        `close` closes the connections of a gateway that left; `save_conditions` raises nothing.
+        """
         members = Fleet()
         registered = RegisteredGateways(lambda: (one.registration for one in members))
         published = PublishedTables(store, registered, statuses, now, is_online=members.is_online)
         assignment = GatewayAssignment(
             registered, statuses, workers, queue, close, environment, interval
         )
-        follower = FleetFollower(assignment, registered, published, statuses)
+        heartbeats = HeartbeatConditions(
+            registered, statuses, lambda: members.members, save_conditions
+        )
+        follower = FleetFollower(assignment, registered, published, statuses, heartbeats)
         service = FleetService(
             store,
             published,
@@ -59,4 +68,4 @@ class FleetParts:
             fleet=members,
         )
         views = RegisteredViews(registered, lambda: members.members, lambda: service.shared)
-        return cls(service, follower, assignment, published, views)
+        return cls(service, follower, assignment, published, views, heartbeats)

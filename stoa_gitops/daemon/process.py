@@ -151,6 +151,7 @@ class Process:
             self._workers,
             self._queue,
             self._close_gateway,
+            self._conditions.save,
             environment=self.options.environment,
             interval=self.options.interval,
         )
@@ -159,7 +160,7 @@ class Process:
             fleet.follower,
             fleet.assignment,
         )
-        self._published = fleet.published
+        self._published, self._heartbeats = fleet.published, fleet.heartbeats
         self._last_good = last_good.read_last_good(self.options.state)
         address = self.options.gateway
         self._embedded = EmbeddedGateway(
@@ -288,6 +289,7 @@ class Process:
         """Read the catalog, reconcile every gateway once, then follow changes until a stop."""
         self._background.start("binding registered gateways", self._assignment.follow)
         self._background.start("watching who fetches", self._published.watch)
+        self._background.start("following heartbeats", self._heartbeats.follow)
         # Before the first reading, so that no edit falls between the two.
         self._background.start("watching the catalog", lambda: self._watcher.watch(self._stop))
         await self._conditions.restore(CATALOG_SUBJECT)

@@ -40,6 +40,7 @@ from stoa_gitops.daemon.published_views import (
     never_asks_message,
     object_ids,
     policy_items,
+    read_objects,
     route_items,
 )
 from stoa_gitops.daemon.registered_gateways import RegisteredGateways
@@ -204,11 +205,14 @@ class PublishedTables:
         binding, instance = self._check(gateway_id)
         if binding.registration.has_table:
             raise Conflict(f"{instance.name} takes its whole table, not its routes alone")
-        _, version = await self._served(gateway_id, instance)
+        entry, version = await self._served(gateway_id, instance)
         if version.routes is None or version.routes[0] is not instance:
             items = route_items(version.content.lines, instance, version.generation)
             body = json.dumps(items, separators=(",", ":")).encode()
             version.routes = instance, Published(hashlib.sha256(body).hexdigest(), body)
+        if not any(read_objects(version.content.lines)):
+            # STOA gateway 0.9.25 acknowledges routes one by one, and so none of an empty list.
+            self._conclude(gateway_id, entry, is_complete=True)
         return version.routes[1]
 
     async def table(self, gateway_id: str) -> Published:

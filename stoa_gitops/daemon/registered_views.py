@@ -15,9 +15,6 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.operations.registration_view import registration_view
 from stoa_gitops.operations.views import ConditionView, GatewayView, RegistrationView
 
-ONLINE = "Online"
-"""Type of the condition of a gateway whose heartbeats have stopped."""
-
 BOUND = "Bound"
 """Type of the condition that says whether gateways and documents found each other."""
 
@@ -42,18 +39,6 @@ class RegisteredViews:
         member = self.member(instance)
         return self._registration(member) if member is not None else None
 
-    def silence(self, instance: GatewayInstance) -> ConditionView | None:
-        """Return the condition of a registered gateway that is OFFLINE; None for all others."""
-        member = self.member(instance)
-        if member is None or not _is_silent(member, instance):
-            return None
-        heard = member.last_beat_at
-        message = f"no heartbeat since {heard.isoformat()}" if heard else "no heartbeat ever came"
-        reason = ConditionReason.SILENT
-        return ConditionView.of(
-            Condition(ONLINE, ConditionStatus.FALSE, reason, message, 0, member.since)
-        )
-
     def silent_documents(self) -> list[str]:
         """Return the documents of which gateways registered and none is online, sorted."""
         members = self.members()
@@ -61,8 +46,8 @@ class RegisteredViews:
         for binding in self.gateways.bindings.bound.values():
             member = members.get(binding.registration.id)
             if member is not None:
-                name, is_silent = binding.document.name, _is_silent(member, binding.document)
-                heard[name] = heard.get(name, False) or not is_silent
+                name, is_gone = binding.document.name, is_silent(member, binding.document)
+                heard[name] = heard.get(name, False) or not is_gone
         return sorted(name for name, is_heard in heard.items() if not is_heard)
 
     def silent_gateways(self) -> frozenset[str]:
@@ -71,7 +56,7 @@ class RegisteredViews:
         return frozenset(
             binding.name
             for gateway_id, binding in self.gateways.bindings.bound.items()
-            if gateway_id in members and _is_silent(members[gateway_id], binding.document)
+            if gateway_id in members and is_silent(members[gateway_id], binding.document)
         )
 
     def find(self, name: str) -> Member | None:
@@ -102,7 +87,8 @@ def is_known_by_checks(member: Member, instance: GatewayInstance) -> bool:
     return member.last_beat_at is None and not instance.is_pulling
 
 
-def _is_silent(member: Member, instance: GatewayInstance) -> bool:
+def is_silent(member: Member, instance: GatewayInstance) -> bool:
+    """Whether the heartbeats of a gateway have stopped."""
     is_offline = member.status is GatewayStatus.OFFLINE
     return is_offline and not is_known_by_checks(member, instance)
 

@@ -51,6 +51,9 @@ class ConditionReason(StrEnum):
     RIVALS = "SeveralDocuments"
     NO_GATEWAY = "NoGateway"
     SILENT = "Silent"
+    HEARD = "Heard"
+    ERRORS = "ErrorRate"
+    RECOVERED = "Recovered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +141,13 @@ REASON_MEANINGS: Final[Mapping[ConditionReason, ReasonMeaning]] = {
         "Bound", "False", "no gateway of this document has registered"
     ),
     ConditionReason.SILENT: ReasonMeaning(
-        "Online", "False", "its heartbeats have stopped; `status` shows it only then"
+        "Online", "False", "the heartbeats of a registered gateway have stopped"
     ),
+    ConditionReason.HEARD: ReasonMeaning("Online", "True", "they came again"),
+    ConditionReason.ERRORS: ReasonMeaning(
+        "Healthy", "False", "too many of its requests fail, as its heartbeats say: it is DEGRADED"
+    ),
+    ConditionReason.RECOVERED: ReasonMeaning("Healthy", "True", "they no longer do"),
 }
 
 

@@ -191,11 +191,19 @@ def cycle_event(cycle: Cycle) -> Tree:
 
 def audit_event(entry: AuditEntry) -> Tree:
     """Return the event of an entry of the audit trail."""
-    subject = f"{entry.action} {entry.key}".strip()
+    subject = f"{entry.action} {visible_key(entry.key)}".strip()
     message = f"{subject}: {entry.message}" if entry.message else subject
     return _event(
         entry.at.isoformat(), "audit", entry.gateway, entry.status, message, actor=entry.actor
     )
+
+
+def visible_key(key: str) -> str:
+    """Return the object of an entry; empty for a key that only gives registrations their share.
+
+    Its second part begins with a hyphen, as no tenant does.
+    """
+    return "" if "/-" in key else key
 
 
 def condition_event(subject: str, condition: Condition) -> Tree:

@@ -26,4 +26,5 @@ def registration_view(member: Member, *, is_shared: bool = False) -> Registratio
         requests=figures.requests if figures else None,
         error_rate=member.errors.rate,
         shared=is_shared,
+        admin_url=registration.admin_url,
     )

@@ -23,12 +23,11 @@ def running_view(
     is_suspended: bool,
     status: GatewayStatus | None = None,
     registration: RegistrationView | None = None,
-    silence: ConditionView | None = None,
 ) -> GatewayView:
     """Return a gateway as this process knows it from its last cycle.
 
     `status` is what its heartbeats tell; of one that sends none the last health check tells.
-    `registration` is what one that registered itself says, `silence` that it says nothing any more.
+    `registration` is what one that registered itself says.
     """
     report = registry.report(instance.name)
     conditions = registry.conditions(instance.name)
@@ -46,7 +45,7 @@ def running_view(
         revision=report.plan.revision if report else None,
         cycles=registry.cycles(instance.name),
         recap=dict(recap_counts(report)) if report else None,
-        conditions=[*map(ConditionView.of, conditions), *([silence] if silence else [])],
+        conditions=list(map(ConditionView.of, conditions)),
         registration=registration,
     )
 

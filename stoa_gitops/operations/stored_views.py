@@ -67,6 +67,7 @@ def _registration(record: MemberRecord) -> RegistrationView:
         requests=None,
         error_rate=None,
         shared=False,
+        admin_url=registration.admin_url,
     )
 
 

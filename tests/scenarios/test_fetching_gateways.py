@@ -95,6 +95,8 @@ async def test_an_empty_list_is_served_only_after_somebody_forced_it(world: Flee
     for gateway_id in (one, two):
         await world.cycle(gateway_id, force=True)
         assert await world.paths(gateway_id) == []
+    # A real gateway acknowledges routes, and there are none: that it fetched them is all it says.
+    assert world.condition(two, "Acknowledged").status is ConditionStatus.TRUE
     last = (await world.workspace.context.store.list_cycles(world.name(one), limit=1))[0]
     assert last.actor == "anna"
     async with world.process():

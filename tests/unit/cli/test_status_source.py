@@ -19,6 +19,7 @@ from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.reconcile.fallback_catalog import LastKnownGood
+from stoa_gitops.report.events import moment
 from stoa_gitops.report.style import Style
 from stoa_gitops.state_folder import last_good_file as last_good
 from stoa_gitops.store import CycleEntry, Quarantined, Scope
@@ -201,9 +202,9 @@ def test_everything_that_is_not_as_it_should_be_is_said() -> None:
         "suspended": True, "revision": None, "cycles": 0, "recap": {"ok": 0, "failed": 2},
         "conditions": [
             {"type": "InSync", "status": "False", "reason": "ApplyFailed", "message": "a: b",
-             "lastTransition": "t"},
+             "lastTransition": "2026-05-01T12:00:00.5+00:00"},
             {"type": "Suspended", "status": "True", "reason": "Requested", "message": "by me",
-             "lastTransition": "t"},
+             "lastTransition": "2026-05-01T12:00:00.5+00:00"},
         ],
     }  # fmt: skip
     catalog = {
@@ -223,7 +224,7 @@ def test_everything_that_is_not_as_it_should_be_is_said() -> None:
     text = status_text(document, Style(), where="http://127.0.0.1:8000")
     assert text.splitlines() == [
         "stoa-gitops 1 at http://127.0.0.1:8000: starting",
-        "Catalog not read yet: 1 error, 0 warnings",
+        "Catalog not read yet: 1 error, 0 warnings; `stoa-gitops validate` names them",
         "The catalog cannot be read: no answer",
         "",
         "edge  OFFLINE  stoa, dev  -  suspended; failed=2",
@@ -232,3 +233,19 @@ def test_everything_that_is_not_as_it_should_be_is_said() -> None:
     ]
     more = gateway_text({**item, "objects": 3, "quarantined": [], "lastCycle": None}, Style())
     assert "Objects of ours: 3" in more
+    assert f"InSync is False since {moment('2026-05-01T12:00:00+00:00')} (ApplyFailed)" in more
+    registration = {
+        "name": "gw-1-edgemcp-dev", "hostname": "gw-1", "mode": "edge-mcp", "version": "0.9.25",
+        "tenant": None, "registeredAt": "2026-05-01T12:00:00+00:00",
+        "startedAt": "2026-05-01T12:00:00+00:00", "lastBeatAt": "2026-05-01T12:00:30+00:00",
+        "routes": 1, "policies": 0, "requests": None, "errorRate": None, "uptime": 30,
+        "shared": False, "adminUrl": "http://gw-1:8080",
+    }  # fmt: skip
+    never = {**item["conditions"][0], "type": "Configurable", "reason": "NeverAsks"}
+    registered = {**item, "conditions": [never], "registration": registration}
+    shown = gateway_text(
+        {**registered, "objects": 1, "quarantined": [], "lastCycle": None}, Style()
+    )
+    assert "gets nothing" in shown.splitlines()[0]
+    assert "Admin API: http://gw-1:8080" in shown
+    assert "1 route, 0 policies, up for 30 s" in shown

@@ -14,9 +14,12 @@ import pytest
 from stoa_gitops.control.process_port import Conflict, NotReady
 from stoa_gitops.daemon import control_operations as operations
 from stoa_gitops.daemon.control_operations import ProcessOperations
+from stoa_gitops.daemon.registered_gateways import RegisteredGateways
+from stoa_gitops.daemon.registered_views import RegisteredViews
 from stoa_gitops.errors import GatewayUnknown
+from stoa_gitops.fleet.members import Fleet
 from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.instances import GatewayInstance, RegistrationMatch
 from stoa_gitops.model.principal import Principal, PrincipalKind
 from stoa_gitops.model.resources import DesiredState, SourceRef
 from stoa_gitops.operations.views import GatewayView
@@ -24,11 +27,14 @@ from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile.queue import DirtyQueue
 from stoa_gitops.reconcile.status import StatusRegistry
 from stoa_gitops.store import CycleEntry, Quarantined, Scope
+from tests.unit.fleet.test_binding import document, member
 from tests.unit.store.world import BILLING, NOW, record
 
 EDGE = GatewayInstance("edge", "stoa", "dev", "http://127.0.0.1:9", SourceRef("gateways/edge.yaml"))
 ME = Principal("me", PrincipalKind.LOCAL_USER)
 FROZEN = replace(EDGE, name="frozen", suspended=True)
+MATCH = RegistrationMatch("stoa_edge_mcp", "prod")
+KONG = replace(EDGE, name="kong")
 
 
 @dataclass
@@ -223,3 +229,47 @@ async def test_troubles_of_the_process_itself_show_in_its_status(
         "background task does not run: watching the catalog; the log says why",
         "the file of gateway keys is empty",
     ]
+
+
+def with_fleet(process: ProcessOperations, *documents: GatewayInstance) -> RegisteredViews:
+    """Have a gateway `a` registered, and the documents in force; return the views of it."""
+    fleet = Fleet()
+    fleet.register(member("a"), 0.0, NOW)
+    gateways = RegisteredGateways(lambda: (one.registration for one in fleet))
+    expanded = gateways.expand(catalog(*documents))
+    process.statuses.publish_catalog(expanded, expanded.gateways)
+    process.fleet = RegisteredViews(gateways, lambda: fleet.members)
+    return process.fleet
+
+
+@pytest.mark.parametrize("name", ["a-edgemcp-prod", "a-edge-mcp-prod", "edge/a-edge-mcp-prod"])
+async def test_a_registered_gateway_may_be_named_without_its_document_and_as_stoa_spells_it(
+    process: ProcessOperations, name: str
+) -> None:
+    with_fleet(process, document("edge", MATCH), KONG)
+    assert (await process.gateway(name)).name == "edge/a-edgemcp-prod"
+    await process.suspend(name, ME, "because")
+    assert (await process.gateway("edge/a-edgemcp-prod")).suspended
+    await process.resume(name, ME)
+    with pytest.raises(GatewayUnknown):
+        await process.suspend(f"other/{name.rpartition('/')[2]}", ME, "of another document")
+    with pytest.raises(GatewayUnknown):
+        await process.suspend(
+            "edge/kong", ME, "a gateway with an address has no document before it"
+        )
+
+
+async def test_a_gateway_that_no_document_takes_any_more_shows_once_with_what_is_ours_there(
+    process: ProcessOperations,
+) -> None:
+    store = process.workspace.context.store
+    scope = Scope("default", "edge/a-edgemcp-prod", "http://a:8080")
+    await store.record_cycle(scope, CycleEntry("run", "main@1", "d", NOW, records=(record(),)))
+    with_fleet(process, document("edge", MATCH))
+    assert [one.name for one in await process.gateways()] == ["edge/a-edgemcp-prod"]
+    with_fleet(process, KONG)
+    shown = {one.name: one.status for one in await process.gateways()}
+    assert shown == {"a-edgemcp-prod": "ONLINE", "kong": "OFFLINE"}
+    for name in ("a-edgemcp-prod", "edge/a-edgemcp-prod"):
+        detail = await process.gateway(name)
+        assert (detail.name, detail.bound, detail.objects) == ("a-edgemcp-prod", False, 1)

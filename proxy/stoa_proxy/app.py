@@ -14,31 +14,27 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from stoa_proxy.access_log_writer import AccessLogWriter
 from stoa_proxy.admin.api import AdminApi
-from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.control_plane.session import ControlPlaneSession
 from stoa_proxy.core.access_logs import AccessLogs
 from stoa_proxy.core.backend_health import BackendHealth
-from stoa_proxy.core.counters import RateCounters
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.quotas import QuotaCounters
 from stoa_proxy.engines.base import Engine
 from stoa_proxy.engines.complete.server import AiohttpEngine
 from stoa_proxy.engines.complete.upstream.client import Pause
-from stoa_proxy.foundation.address_guard import EVERYWHERE, AddressGuard, parse_networks
+from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
 from stoa_proxy.foundation.allocator import resident_bytes
 from stoa_proxy.foundation.clock import Clock, SystemClock
 from stoa_proxy.health_checker import HealthChecker
 from stoa_proxy.http.heads import RequestHead, lower_names
+from stoa_proxy.modes import make_parts
 from stoa_proxy.own_paths import OwnPaths
 from stoa_proxy.pipeline.backend_choice import BACKEND_STATES
-from stoa_proxy.pipeline.decide import Pipeline
-from stoa_proxy.pipeline.sidecar import Sidecar
 from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry
 from stoa_proxy.quota_file import QuotaFile
@@ -78,16 +74,9 @@ class Gateway:
     ) -> None:
         self._config = config
         clock = clock or SystemClock()
-        is_sidecar = config.mode == "sidecar"
-        self.store = Store(policy_types.for_decisions() if is_sidecar else policy_types)
-        self.pipeline = _make_pipeline(config, clock)
+        self.pipeline, self.store, guard, config = make_parts(config, clock, policy_types)
         self._admin = AdminApi(config, self.store, clock, self.pipeline.states)
-        if is_sidecar:
-            # Backends are called by those who ask; here their addresses are only names of routes.
-            self._admin.guard = AddressGuard(EVERYWHERE)
-            # Whoever asks does so for many clients: the bounds of one client are not for it.
-            proxies = (*config.trusted_proxies, *config.authz_callers)
-            config = replace(config, trusted_proxies=proxies)
+        self._admin.guard = guard
         self._own_paths = OwnPaths(self._admin, self.pipeline.metrics, config.max_admin_body)
         self._engine: Engine = choose_engine(config.engine)(
             self.pipeline, self.store, self._own_paths, config, clock, pause=pause, jitter=jitter
@@ -274,16 +263,6 @@ class Gateway:
         guard = AddressGuard(parse_networks(allow), parse_networks(deny))
         self._admin.guard = guard
         await self._engine.update_guard(guard)
-
-
-def _make_pipeline(config: ProxyConfig, clock: Clock) -> Pipeline:
-    """Return the pipeline of a mode."""
-    counters = RateCounters(
-        clock, per_policy=config.counters_per_policy, per_tenant=config.counters_per_tenant
-    )
-    if config.mode == "sidecar":
-        return Sidecar(clock, counters, config.callers(), config.proxies())
-    return Pipeline(clock, counters)
 
 
 async def _parts(response: Respond) -> AsyncIterator[bytes]:

@@ -30,6 +30,11 @@ MODES: Final = ("edge-mcp", "sidecar", "proxy")
 MODE: Final = "STOA_GATEWAY_MODE"
 """The variable of `mode`."""
 
+UPSTREAM: Final = "STOA_UPSTREAM_URL"
+"""The variable of `upstream_url`."""
+
+_UPSTREAM_TIMEOUT = "STOA_UPSTREAM_TIMEOUT"
+
 CALLERS: Final = "STOA_AUTHZ_CALLERS"
 """The variable of `authz_callers`."""
 
@@ -67,6 +72,7 @@ VARIABLES: Final = frozenset(
     {
         "STOA_ADMIN_API_TOKEN", "STOA_ADMIN_RATE_LIMIT", "STOA_BACKENDS_ALLOW",
         "STOA_BACKENDS_DENY", "STOA_DRAIN_SECONDS", "STOA_ENVIRONMENT", CALLERS, MODE,
+        UPSTREAM, _UPSTREAM_TIMEOUT,
         "STOA_HOST", "STOA_LOG_LEVEL", "STOA_PORT", "STOA_STATE_DIR", "STOA_TENANT_ID", PROXIES,
         ENGINE, *BOUNDS, *control_plane_config.VARIABLES,
     }
@@ -94,7 +100,8 @@ class ProxyConfig:
     `max_websocket_message` are in bytes. `idle_seconds` is how long a WebSocket may be silent.
     `control_plane` is where the gateway registers and gets its table from; None is standalone.
     `engine` is one of ENGINES, `aiohttp` the complete one. `mode` is one of MODES. `authz_callers`
-    are CIDRs from which a sidecar is asked for decisions.
+    are CIDRs from which a sidecar is asked for decisions. `upstream_url` takes, in mode `proxy`,
+    what no route of the table is for, within `upstream_timeout` seconds.
     `log_level` is one of LOG_LEVELS; it is for the process, and embedding ones have their own.
     Raises ConfigInvalid.
 
@@ -130,6 +137,8 @@ class ProxyConfig:
     engine: str = "aiohttp"
     mode: str = "proxy"
     authz_callers: tuple[str, ...] = LOOPBACK
+    upstream_url: str | None = None
+    upstream_timeout: float = 30.0
     head_seconds: float = 30.0
     upload_seconds: float = 30.0
     write_seconds: float = 30.0
@@ -159,8 +168,7 @@ class ProxyConfig:
             raise ConfigInvalid(f"STOA_LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}")
         if self.engine not in ENGINES:
             raise ConfigInvalid(f"{ENGINE} must be one of {', '.join(ENGINES)}")
-        if self.mode not in MODES:
-            raise ConfigInvalid(f"{MODE} must be one of {', '.join(MODES)}, not {self.mode!r}")
+        self._check_mode()
         for variable, name in BOUNDS.items():
             value = getattr(self, name)
             if value is not None and value <= 0:
@@ -168,6 +176,14 @@ class ProxyConfig:
         self.guard()
         self.proxies()
         self.callers()
+
+    def _check_mode(self) -> None:
+        if self.mode not in MODES:
+            raise ConfigInvalid(f"{MODE} must be one of {', '.join(MODES)}, not {self.mode!r}")
+        if self.upstream_url is not None and self.mode != "proxy":
+            raise ConfigInvalid(f"{UPSTREAM} is for {MODE}=proxy, not for {self.mode}")
+        if not 1 <= self.upstream_timeout <= 3600:
+            raise ConfigInvalid(f"{_UPSTREAM_TIMEOUT} must be between 1 and 3600 seconds")
 
     def callers(self) -> tuple[Network, ...]:
         """Return the networks of `authz_callers`. Raises ConfigInvalid."""
@@ -209,6 +225,8 @@ def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
         log_level=(read_text(env, "STOA_LOG_LEVEL") or "info").lower(),
         mode=mode,
         authz_callers=callers or LOOPBACK,
+        upstream_url=read_text(env, UPSTREAM),
+        upstream_timeout=float(_number(env, _UPSTREAM_TIMEOUT, 30)),
         **bounds_from_env(env),
     )
 

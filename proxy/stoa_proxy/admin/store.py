@@ -22,7 +22,7 @@ from stoa_proxy.admin.policies import entry_from_body
 from stoa_proxy.core.api import Api
 from stoa_proxy.core.model import Consumer, Plan, PolicyEntry, Route
 from stoa_proxy.core.policy import Wrap, unwrapped
-from stoa_proxy.core.table import RoutingTable
+from stoa_proxy.core.table import Match, RoutingTable
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry
@@ -43,14 +43,17 @@ class Store:
     """State of one process, in memory. Every write checks first, then swaps the table once.
 
     So no request meets a part of a change, whatever it consists of. Not for threads: all calls
-    come from one event loop and none of them waits.
+    come from one event loop and none of them waits. `default` takes requests that no route is for;
+    policies may name it, and nothing else changes or shows it.
     """
 
-    def __init__(self, policy_types: PolicyRegistry = POLICIES) -> None:
+    def __init__(
+        self, policy_types: PolicyRegistry = POLICIES, default: Route | None = None
+    ) -> None:
         # Part of each entity tag, so that one of before a restart is not taken for a current one.
         boot = uuid.uuid4().hex[:12]
         self.policy_types = policy_types
-        self.table = RoutingTable()
+        self.table = RoutingTable(default=None if default is None else Match(0, (default,)))
         self.routes = ObjectList(f"{boot}-r")
         self.policies = ObjectList(f"{boot}-p")
         self.consumers = ObjectList(f"{boot}-c")
@@ -161,11 +164,17 @@ class Store:
             found = [
                 policy_id
                 for name, ids in self._policies_of
-                if name not in self.table.routes and not self._routes_of.ids_of(name)
+                if name not in self.table.routes
+                and not self._routes_of.ids_of(name)
+                and not self._is_default(name)
                 for policy_id in ids
             ]
             self._unattached = version, tuple(sorted(found))
         return self._unattached[1]
+
+    def _is_default(self, name: str) -> bool:
+        default = self.table.default
+        return default is not None and default.routes[0].api_id == name
 
     def _change_routes(
         self, table: RoutingTable, changes: Changes

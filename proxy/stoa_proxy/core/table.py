@@ -69,7 +69,7 @@ class RoutingTable:
 
     `balanced` are the routes with several backends. `keys` maps the SHA-256 of an API
     key (hex) to the id of its consumer, `clients` that of a client id to the ids of all consumers
-    that have it, sorted.
+    that have it, sorted. `default` is what takes requests that no route is for.
     """
 
     root: Node = field(default_factory=Node)
@@ -79,6 +79,7 @@ class RoutingTable:
     consumers: PersistentMap[Consumer] = field(default_factory=PersistentMap)
     keys: PersistentMap[str] = field(default_factory=PersistentMap, repr=False)
     clients: PersistentMap[tuple[str, ...]] = field(default_factory=PersistentMap, repr=False)
+    default: Match | None = None
 
     def find(self, host: str, segments: tuple[str, ...]) -> Match | None:
         """Return the routes for a normalised host and decoded segments, whatever their methods."""
@@ -92,7 +93,7 @@ class RoutingTable:
             if node.routes:
                 # A longer prefix counts only if one of its routes is for the host.
                 match = _match_host(node, host, depth) or match
-        return match
+        return match or self.default
 
     def has_hosts(self, segments: tuple[str, ...]) -> bool:
         """Whether a prefix of decoded segments has routes for some hosts only."""

@@ -12,7 +12,9 @@ from stoa_gitops.daemon.heartbeat_conditions import HeartbeatConditions
 from stoa_gitops.daemon.published_tables import PublishedTables
 from stoa_gitops.daemon.registered_gateways import RegisteredGateways
 from stoa_gitops.daemon.registered_views import RegisteredViews
+from stoa_gitops.daemon.reload_calls import ReloadCalls
 from stoa_gitops.fleet.members import Fleet
+from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.operations.store_choice import now
 from stoa_gitops.reconcile.queue import DirtyQueue
 from stoa_gitops.reconcile.status import StatusRegistry
@@ -30,6 +32,7 @@ class FleetParts:
     published: PublishedTables
     views: RegisteredViews
     heartbeats: HeartbeatConditions
+    reloads: ReloadCalls
 
     @classmethod
     def build(
@@ -40,13 +43,15 @@ class FleetParts:
         queue: DirtyQueue,
         close: Callable[[str], Awaitable[None]],
         save_conditions: Callable[[], Awaitable[None]],
+        call: Callable[[GatewayInstance], Awaitable[None]],
         *,
         environment: str | None,
         interval: float | None,
     ) -> FleetParts:
         """Return the parts.
 
-        `close` closes the connections of a gateway that left; `save_conditions` raises nothing.
+        `close` closes the connections of a gateway that left; `save_conditions` raises nothing;
+        `call` has a gateway fetch its routes.
         """
         members = Fleet()
         registered = RegisteredGateways(lambda: (one.registration for one in members))
@@ -68,4 +73,6 @@ class FleetParts:
             fleet=members,
         )
         views = RegisteredViews(registered, lambda: members.members, lambda: service.shared)
-        return cls(service, follower, assignment, published, views, heartbeats)
+        reloads = ReloadCalls(registered, statuses, call, now)
+        published.tell = reloads.request
+        return cls(service, follower, assignment, published, views, heartbeats, reloads)

@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -35,6 +36,7 @@ from stoa_gitops.errors import CatalogError, StoaGitopsError, message_of
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.operations.plan import failed_plan
 from stoa_gitops.operations.reconcile import reconcile_gateway
+from stoa_gitops.operations.reload_routes import have_routes_fetched
 from stoa_gitops.operations.store_choice import now
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.planning import BrokenScope
@@ -152,6 +154,7 @@ class Process:
             self._queue,
             self._close_gateway,
             self._conditions.save,
+            partial(have_routes_fetched, workspace.context.secrets),
             environment=self.options.environment,
             interval=self.options.interval,
         )
@@ -161,6 +164,7 @@ class Process:
             fleet.assignment,
         )
         self._published, self._heartbeats = fleet.published, fleet.heartbeats
+        self._reloads = fleet.reloads
         self._last_good = last_good.read_last_good(self.options.state)
         address = self.options.gateway
         self._embedded = EmbeddedGateway(
@@ -290,6 +294,7 @@ class Process:
         self._background.start("binding registered gateways", self._assignment.follow)
         self._background.start("watching who fetches", self._published.watch)
         self._background.start("following heartbeats", self._heartbeats.follow)
+        self._background.start("telling who fetches", self._reloads.follow)
         # Before the first reading, so that no edit falls between the two.
         self._background.start("watching the catalog", lambda: self._watcher.watch(self._stop))
         await self._conditions.restore(CATALOG_SUBJECT)

@@ -40,6 +40,7 @@ class PublishedGateway:
 
     record     what the store has of it
     version    what is served; None before the first cycle of this process
+    told       of which it was told since it started, where it can be
     seen_at    monotonic time since which this process could have been asked
     asked_at   monotonic time of the last request for routes or a table
     failures   what it did not take, by id, with its error; `unnamed` counts further ones
@@ -51,6 +52,7 @@ class PublishedGateway:
     seen_at: float
     record: PublishedRecord | None = None
     version: Publication | None = None
+    told: Publication | None = None
     asked_at: float | None = None
     concluded: object = None
     failures: dict[str, str] = field(default_factory=dict)

@@ -64,6 +64,7 @@ ASKS_WITHIN: Final = 75.0
 """Seconds within which a gateway that fetches its routes asks for them: two intervals of the real
 one (30 s; the first one is a whole interval after its start), and some for the way."""
 
+_STATUS: Final = dict(zip((True, False, None), ConditionStatus, strict=True))
 _LOOK: Final = 5.0
 _MAX_ERRORS: Final = 3
 _NOTHING: Final = "no cycle has ended well, or the catalog has nothing for it"
@@ -72,7 +73,8 @@ _NOTHING: Final = "no cycle has ended well, or the catalog has nothing for it"
 class PublishedTables:
     """Drafts and publications of all pulling gateways, by the id of their registration.
 
-    `is_online` says of one whether it runs, as far as its heartbeats tell.
+    `is_online` says of one whether it runs, as far as its heartbeats tell. `tell` is called with
+    the id of one for which there is something new, or that started again.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class PublishedTables:
         self._statuses = statuses
         self._clock, self._monotonic = clock, monotonic
         self._is_online = is_online
+        self.tell: Callable[[str], None] = lambda _: None
         self._entries: dict[str, PublishedGateway] = {}
         self._refused: dict[str, float] = {}
         # Gateways of one document have one content; it is held once.
@@ -132,6 +135,9 @@ class PublishedTables:
             return
         await self._publish_draft(instance, entry, report.plan.revision)
         entry.concluded = entry.draft.state
+        if entry.version is not None and entry.told is not entry.version:
+            entry.told = entry.version
+            self.tell(instance.registration_id)
 
     async def _publish_draft(
         self, instance: GatewayInstance, entry: PublishedGateway, revision: str
@@ -196,7 +202,7 @@ class PublishedTables:
         """Note that a gateway registered: it may be set to fetch, or not any more."""
         entry = self._entries.get(gateway_id)
         if entry is not None:
-            entry.seen_at, entry.asked_at = self._monotonic(), None
+            entry.seen_at, entry.asked_at, entry.told = self._monotonic(), None, None
 
     # requests of gateways
 
@@ -390,8 +396,5 @@ class PublishedTables:
         reason: ConditionReason,
         message: str,
     ) -> None:
-        status = {
-            True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN
-        }[value]  # fmt: skip
-        condition = Condition(kind, status, reason, message, 0, self._clock())
+        condition = Condition(kind, _STATUS[value], reason, message, 0, self._clock())
         self._statuses.set_condition(instance.name, condition)

@@ -54,6 +54,7 @@ class ConditionReason(StrEnum):
     HEARD = "Heard"
     ERRORS = "ErrorRate"
     RECOVERED = "Recovered"
+    TOLD = "Told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,9 @@ REASON_MEANINGS: Final[Mapping[ConditionReason, ReasonMeaning]] = {
         "Healthy", "False", "too many of its requests fail, as its heartbeats say: it is DEGRADED"
     ),
     ConditionReason.RECOVERED: ReasonMeaning("Healthy", "True", "they no longer do"),
+    ConditionReason.TOLD: ReasonMeaning(
+        "Told", "True", "it was told to fetch its routes, by the token of `reloadTokenRef`, and did"
+    ),
 }
 
 

@@ -112,12 +112,14 @@ class RegistrationRules:
     match         None where the document is about the gateway of its own name alone
     networks      in which the admin API may be that such a gateway names; empty is nowhere
     forget_after  seconds OFFLINE after which a gateway is forgotten
+    reload_token  of the admin API of gateways that fetch: they are told when there is something new
     """
 
     match: RegistrationMatch | None = None
     networks: tuple[str, ...] = ()
     forget_after: float = 7 * 86_400.0
     degraded: DegradedRule = field(default_factory=DegradedRule)
+    reload_token: SecretRef | None = None
 
 
 @dataclass(frozen=True, slots=True)

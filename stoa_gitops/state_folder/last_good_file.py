@@ -102,7 +102,7 @@ def _gateway_to_json(gateway: GatewayInstance) -> dict[str, Any]:
         "wave": gateway.wave,
         "suspended": gateway.suspended,
         "options": gateway.options,
-        "registration": asdict(gateway.registration),
+        "registration": _registration_to_json(gateway.registration),
     }
 
 
@@ -126,13 +126,21 @@ def _rights_from_json(fields: dict[str, Any]) -> SecretRights:
     return SecretRights(Grants(grants), frozenset(inner), frozenset(operators))
 
 
+def _registration_to_json(rules: RegistrationRules) -> dict[str, Any]:
+    token = rules.reload_token
+    return {**asdict(rules), "reload_token": token and str(token)}
+
+
 def _registration_from_json(fields: dict[str, Any] | None) -> RegistrationRules:
     if fields is None:  # written by an earlier version
         return RegistrationRules()
     match = fields["match"] and RegistrationMatch(**fields["match"])
     degraded = DegradedRule(**fields["degraded"])
     networks = tuple(fields["networks"])
-    return RegistrationRules(match, networks, fields["forget_after"], degraded)
+    token = fields.get("reload_token")  # an earlier version wrote none
+    return RegistrationRules(
+        match, networks, fields["forget_after"], degraded, SecretRef.parse(token) if token else None
+    )
 
 
 def _tls_refs(tls: GatewayTls) -> dict[str, SecretRef | None]:

@@ -393,6 +393,23 @@ async def test_one_that_fetches_no_more_after_a_restart_is_not_configurable(
     assert world.condition(two, "Configurable").reason == "NeverAsks"
 
 
+async def test_one_is_told_of_what_is_new_and_again_after_its_start(world: FleetWorld) -> None:
+    two = world.register("pod-2", ours=False)
+    told: list[str] = []
+    world.published.tell = told.append
+    await world.commit({p: text for p, text in usual_files("a").items() if "/apis/" not in p}, two)
+    assert told == [], "there is nothing to fetch"
+    await world.commit(usual_files("a"), two)
+    assert told == [two]
+    await world.cycle(two)
+    assert told == [two], "nothing is new"
+    world.published.note_start(two)
+    await world.cycle(two)
+    assert told == [two, two]
+    await world.commit({"tenants/acme/apis/a/api.yaml": api("a", backend="https://c.example")}, two)
+    assert told == [two, two, two]
+
+
 # what gateways say
 
 

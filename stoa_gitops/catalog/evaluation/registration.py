@@ -10,7 +10,7 @@ from typing import Any, Final
 from stoa_gitops.catalog.findings import Finding, suggest
 from stoa_gitops.fleet.identity import Mode, canonical_environment
 from stoa_gitops.foundation.yaml.nodes import Pointer
-from stoa_gitops.model.canonical import duration_ms
+from stoa_gitops.model.canonical import SECRET_FIELD, duration_ms
 from stoa_gitops.model.diagnostics import Severity
 from stoa_gitops.model.instances import (
     REGISTERED,
@@ -18,10 +18,12 @@ from stoa_gitops.model.instances import (
     RegistrationMatch,
     RegistrationRules,
 )
+from stoa_gitops.model.secret import SecretRef
 
 CODE: Final = "gateway.registration"
 
 _AT: Final = ("spec", "registration")
+_TOKEN: Final = "reloadTokenRef"
 _TYPES: Final = tuple(sorted(mode.gateway_type for mode in Mode))
 """Types of gateways that register themselves: STOA's."""
 
@@ -42,6 +44,7 @@ def parse_registration(spec: Mapping[str, Any]) -> RegistrationRules:
         tuple(value["networks"]),
         duration_ms(value["forgetAfter"]) / 1000,
         DegradedRule(float(degraded["errorRate"]), degraded["window"], degraded["recovery"]),
+        SecretRef.parse(value[_TOKEN][SECRET_FIELD]) if _TOKEN in value else None,
     )
 
 
@@ -54,7 +57,7 @@ def check_registration(spec: Mapping[str, Any], document: int) -> Iterator[Findi
 def _check(spec: Mapping[str, Any]) -> Iterator[Finding]:
     value, base_url = spec["registration"], spec["baseUrl"]
     if base_url != REGISTERED:
-        if value.get("match") is not None or value["networks"]:
+        if value.get("match") is not None or value["networks"] or _TOKEN in value:
             text = f"nothing registers as this gateway: its address is {base_url}"
             hint = "remove registration, or write `baseUrl: registered`"
             yield Finding(CODE, text, _AT, hint)
@@ -69,7 +72,7 @@ def _check(spec: Mapping[str, Any]) -> Iterator[Finding]:
         text = "a gateway is forgotten after a time that is longer than nothing"
         yield Finding("schema.range", text, (*_AT, "forgetAfter"))
     yield from _check_match(value.get("match", {}), spec["environment"])
-    yield from _check_networks(value["networks"], spec["auth"]["type"])
+    yield from _check_networks(value, spec["auth"]["type"])
 
 
 def _check_match(match: Mapping[str, Any], own: str) -> Iterator[Finding]:
@@ -99,7 +102,8 @@ _ENVIRONMENTS: Final = ("dev", "staging", "prod")
 """The environments that a STOA gateway 0.9.25 starts in."""
 
 
-def _check_networks(networks: list[str], auth: str) -> Iterator[Finding]:
+def _check_networks(value: Mapping[str, Any], auth: str) -> Iterator[Finding]:
+    networks: list[str] = value["networks"]
     for index, text in enumerate(networks):
         at: Pointer = (*_AT, "networks", index)
         try:
@@ -114,7 +118,14 @@ def _check_networks(networks: list[str], auth: str) -> Iterator[Finding]:
         text = "with auth these gateways are called where they registered, and no network is named"
         hint = "write registration.networks: where their admin APIs may be, such as 10.0.0.0/8"
         yield Finding(CODE, text, ("spec", "auth"), hint)
-    if auth == "none" and networks:
+    if _TOKEN in value and auth != "none":
+        text = "with auth these gateways are written to, and there is nothing to fetch"
+        yield Finding(CODE, text, (*_AT, _TOKEN), "remove it, or auth")
+    elif _TOKEN in value and not networks:
+        text = "these gateways are called where they registered, and no network is named"
+        hint = "write registration.networks: where their admin APIs may be, such as 10.0.0.0/8"
+        yield Finding(CODE, text, (*_AT, _TOKEN), hint)
+    elif auth == "none" and networks and _TOKEN not in value:
         text = "without auth these gateways fetch what is for them, and nobody calls them"
-        hint = "write auth, or remove the networks"
+        hint = "write auth or reloadTokenRef, or remove the networks"
         yield Finding(CODE, text, (*_AT, "networks"), hint, Severity.WARNING)

@@ -256,7 +256,8 @@ def _secrets_of(gateway: GatewayInstance) -> set[str]:
     """Return the references of a gateway as they are after its environment was applied."""
     tls = gateway.tls
     pems = (tls.ca, tls.cert, tls.key) if tls is not None else ()
-    return {str(reference) for reference in (*gateway.auth.refs.values(), *pems) if reference}
+    given = (*gateway.auth.refs.values(), gateway.registration.reload_token, *pems)
+    return {str(reference) for reference in given if reference}
 
 
 def _environment_of(value: Mapping[str, Any]) -> str:

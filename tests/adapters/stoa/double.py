@@ -87,6 +87,8 @@ class StoaDouble:
         self.consumers: dict[str, dict[str, Any]] = {}
         self.unattached: list[str] = []
         self.is_vague = False
+        self.reload: Callable[[], int] | None = None
+        """Fetches the routes and returns their number; None where that is not enabled."""
         self.requests: list[tuple[str, str, str]] = []
         self._random = random.Random(1)
 
@@ -95,6 +97,8 @@ class StoaDouble:
         app.router.add_get("/admin/health", self._health)
         self._collection(app, "apis", self.routes, self._read_route, "API not found")
         self._collection(app, "policies", self.policies, self._read_policy, "Policy not found")
+        if self.dialect is Dialect.REAL:
+            app.router.add_post("/admin/routes/reload", self._reload)
         if self.dialect is Dialect.OURS:
             self._collection(
                 app, "consumers", self.consumers, self._read_consumer, "Consumer not found"
@@ -186,6 +190,12 @@ class StoaDouble:
             return await handler(request)
         except web.HTTPNotFound:
             return web.Response(status=404, text="No matching API route")
+
+    async def _reload(self, request: web.Request) -> web.Response:
+        if self.reload is None:
+            text = "Route reload is disabled (STOA_ROUTE_RELOAD_ENABLED=false)"
+            return web.json_response({"status": "error", "message": text}, status=409)
+        return web.json_response({"status": "ok", "routes_loaded": self.reload()})
 
     async def _health(self, request: web.Request) -> web.Response:
         body: dict[str, Any] = {

@@ -57,6 +57,7 @@ gateways = st.builds(
         names,
         st.floats(1, 1e6),
         st.builds(DegradedRule, st.floats(0, 1), st.integers(1, 9), st.integers(1, 9)),
+        st.none() | refs,
     ),
 )
 rights = st.builds(

@@ -1,0 +1,96 @@
+"""Tells real gateways that fetch their routes when there is something to fetch.
+
+STOA gateway 0.9.25 looks for the first time a whole interval after its start (contract stoa.md
+§16.3.3): until then a gateway that restarted has no routes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from stoa_gitops.daemon.registered_gateways import RegisteredGateways
+from stoa_gitops.errors import StoaGitopsError, message_of, reason_of
+from stoa_gitops.model.conditions import Condition, ConditionReason, ConditionStatus
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.reconcile.status import StatusRegistry
+
+log = logging.getLogger(__name__)
+
+TOLD: Final = "Told"
+"""Type of the condition of a gateway whose document has a token to tell it."""
+
+CALLS_AT_ONCE: Final = 20
+"""Each of them has the gateway ask for its routes."""
+
+
+@dataclass
+class ReloadCalls:
+    """Calls one gateway at a time once; what comes meanwhile makes one more call.
+
+    call   calls the admin API of a gateway; raises StoaGitopsError
+    clock  gives aware times
+    """
+
+    gateways: RegisteredGateways
+    statuses: StatusRegistry
+    call: Callable[[GatewayInstance], Awaitable[None]]
+    clock: Callable[[], datetime]
+    _wanted: set[str] = field(default_factory=set)
+    _calling: set[str] = field(default_factory=set)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def request(self, gateway_id: str) -> None:
+        """Have a gateway told, if its document has a token for that and it takes routes."""
+        binding = self.gateways.find(gateway_id)
+        if binding is None or binding.registration.has_table:
+            return
+        if binding.document.is_pulling and binding.document.registration.reload_token is not None:
+            self._wanted.add(gateway_id)
+            self._changed.set()
+
+    async def follow(self) -> None:
+        """Call those that are requested, until cancelled."""
+        async with asyncio.TaskGroup() as calls:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                room = CALLS_AT_ONCE - len(self._calling)
+                for gateway_id in sorted(self._wanted - self._calling)[:room]:
+                    self._wanted.discard(gateway_id)
+                    self._calling.add(gateway_id)
+                    calls.create_task(self._tell(gateway_id))
+
+    async def _tell(self, gateway_id: str) -> None:
+        try:
+            await self._call(gateway_id)
+        finally:
+            self._calling.discard(gateway_id)
+            self._changed.set()
+
+    async def _call(self, gateway_id: str) -> None:
+        binding = self.gateways.find(gateway_id)
+        instance = self.statuses.find(binding.name) if binding else None
+        if instance is None:
+            return
+        try:
+            await self.call(instance)
+        except StoaGitopsError as error:
+            # No further try: a gateway that fetches looks by itself at its interval.
+            message = message_of(error)
+            known = self.statuses.conditions(instance.name)
+            if not any(one.type == TOLD and one.message == message for one in known):
+                log.warning("%s was not told to fetch its routes: %s", instance.name, message)
+            self._set(instance, ConditionStatus.FALSE, reason_of(error), message)
+        else:
+            self._set(instance, ConditionStatus.TRUE, ConditionReason.TOLD, "")
+
+    def _set(
+        self, instance: GatewayInstance, status: ConditionStatus, reason: str, message: str
+    ) -> None:
+        condition = Condition(TOLD, status, reason, message, 0, self.clock())
+        self.statuses.set_condition(instance.name, condition)

@@ -1,7 +1,7 @@
 """Start of the command line, as whole processes.
 
-Peers: the bare interpreter for `--help`, `explain` and `completion`; for `validate`, a loop that loads the same documents with
-ruamel.yaml and checks them with jsonschema, and nothing else.
+Peers: the bare interpreter for `--help`, `explain` and `completion`; for `validate`, a loop that
+loads the same documents with ruamel.yaml and checks them with jsonschema, and nothing else.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry
 from stoa_proxy.quota_file import QuotaFile
 from stoa_proxy.table_file import TableFile
+from stoa_proxy.usage_file import UsageFile
 
 _log = logging.getLogger("stoa_proxy.admin.api")
 _engine_log = logging.getLogger("stoa_proxy.engine")
@@ -92,6 +93,10 @@ class Gateway:
             counters = self.pipeline.states.of(QuotaCounters)
             self._quota_file = QuotaFile(counters, Path(quota_dir))
             self._quota_file.load()
+        self._usage_file: UsageFile | None = None
+        if quota_dir is not None:
+            self._usage_file = UsageFile(self.pipeline.usage, Path(quota_dir), clock)
+            self._own_paths.show_usage = self._usage_file.show
         self._access_logs = AccessLogWriter(
             self.pipeline.states.of(AccessLogs),
             self._engine.services_of,
@@ -168,6 +173,8 @@ class Gateway:
             "gauge", "gateway_memory_usage_bytes", "Resident memory of the process.", resident_bytes
         )
         of_policies = (kind for one in store.policy_types.types for kind in one.states)
+        for family in self.pipeline.usage.families():
+            add(*family)
         for kind in dict.fromkeys((*BACKEND_STATES, *of_policies)):
             for family in self.pipeline.states.of(kind).families():
                 add(*family)
@@ -184,6 +191,8 @@ class Gateway:
             self._table_file.start()
         if self._quota_file is not None:
             self._quota_file.start()
+        if self._usage_file is not None:
+            self._usage_file.start()
         if self._session is not None:
             await self._session.start(self._port)
 
@@ -207,6 +216,8 @@ class Gateway:
             await self._table_file.stop()
         if self._quota_file is not None:
             await self._quota_file.stop()
+        if self._usage_file is not None:
+            await self._usage_file.stop()
 
     async def administer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, /
@@ -222,10 +233,7 @@ class Gateway:
             method, target, pairs, lower_names(pairs), "embedded", has_body=bool(body)
         )
         try:
-            answer = self._own_paths.administer(head, body)
-            response = (
-                answer if isinstance(answer, Respond) else await self._own_paths.trace(answer)
-            )
+            response = await self._own_paths.finish(self._own_paths.administer(head, body))
         except Exception:  # noqa: BLE001 - the boundary where an internal error becomes a response
             _log.exception("unexpected error in an admin request")
             response = problem(500, "Internal server error")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from stoa_proxy.admin.api import AdminApi
 from stoa_proxy.admin.trace_request import TraceRequest
+from stoa_proxy.admin.usage import UsageRequest
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.foundation.metrics import CONTENT_TYPE, Metrics
 from stoa_proxy.http.heads import RequestHead
@@ -50,6 +51,7 @@ class OwnPaths:
         self.find_trouble: Callable[[], Awaitable[str | None]] | None = None
         self.is_draining = False
         self.trace: Callable[[TraceRequest], Awaitable[Respond]] = _refuse_trace
+        self.show_usage: Callable[[UsageRequest], Awaitable[Respond]] = _refuse_usage
 
     def respond(self, head: RequestHead) -> Respond | AdminCall | ReadyCall | None:
         """Return the response, a request to complete, or None for the paths of routes."""
@@ -70,14 +72,23 @@ class OwnPaths:
 
     def complete(
         self, call: AdminCall, body: bytes, *, is_cut: bool = False
-    ) -> Respond | TraceRequest:
-        """Return the response to an admin request; `is_cut` when its body is too large.
+    ) -> Respond | TraceRequest | UsageRequest:
+        """Return the response to an admin request, or what `finish` makes it of.
 
-        A request to be traced goes to `trace`, which the engine sets.
+        `is_cut` is whether the body is too large.
         """
         if is_cut or len(body) > self.max_admin_body:
             return problem(413, "Content too large")
         return self._admin.handle(call.head, body)
+
+    async def finish(self, answer: Respond | TraceRequest | UsageRequest) -> Respond:
+        """Return the response of an answer that has to be waited for; any other as it is."""
+        match answer:
+            case TraceRequest():
+                return await self.trace(answer)
+            case UsageRequest():
+                return await self.show_usage(answer)
+        return answer
 
     async def check_ready(self) -> Respond:
         """Return the response to a `/ready` for which others have to be asked."""
@@ -86,7 +97,7 @@ class OwnPaths:
             trouble = "draining"
         return _READY_RESPONSE if trouble is None else _not_ready(trouble)
 
-    def administer(self, head: RequestHead, body: bytes) -> Respond | TraceRequest:
+    def administer(self, head: RequestHead, body: bytes) -> Respond | TraceRequest | UsageRequest:
         """Return the response to an admin request whose body is here already."""
         refused = self._admin.authorize(head)
         return self.complete(AdminCall(head), body) if refused is None else refused
@@ -114,6 +125,10 @@ def _not_ready(reason: str) -> Respond:
 
 async def _refuse_trace(request: TraceRequest) -> Respond:
     return problem(501, "Not implemented", "This engine traces no requests.")
+
+
+async def _refuse_usage(request: UsageRequest) -> Respond:
+    return problem(501, "Not implemented", "Usage is kept where the gateway has a state folder.")
 
 
 def _always() -> bool:

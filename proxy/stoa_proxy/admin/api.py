@@ -26,6 +26,7 @@ from stoa_proxy.admin.policies import parse_policy_object
 from stoa_proxy.admin.routes import parse_route
 from stoa_proxy.admin.store import Store
 from stoa_proxy.admin.trace_request import TraceRequest, parse_trace
+from stoa_proxy.admin.usage import UsageRequest, parse_usage
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.core.counters import Limit, LimitResult, RateCounters
 from stoa_proxy.core.policy_states import PolicyStates
@@ -60,6 +61,7 @@ _MAX_NAMED = 100
 _DISABLED = "Admin API disabled - no admin_api_token configured"
 # Wrong tokens per client address: enough for a misconfigured client, too few for guessing.
 _BAD_TOKENS = Limit(60, 60.0)
+_ONLY_GET = Respond(405, (("Allow", "GET"),))
 _ONLY_POST = Respond(405, (("Allow", "POST"),))
 _MISSING = {
     "apis": "API not found",
@@ -130,9 +132,10 @@ class AdminApi:
                 return self._limited(result)
         return None
 
-    def handle(self, head: RequestHead, body: bytes) -> Respond | TraceRequest:
-        """Return the response to an authorized request, or a request to be traced."""
-        parts = [unquote(part) for part in head.target.partition("?")[0].split("/")[2:]]
+    def handle(self, head: RequestHead, body: bytes) -> Respond | TraceRequest | UsageRequest:
+        """Return the response to an authorized request, or what has to be waited for."""
+        path, _, query = head.target.partition("?")
+        parts = [unquote(part) for part in path.split("/")[2:]]
         if parts == ["health"]:
             return self._allow(head, {"GET": self._health})
         figures = find_handlers(parts, self._states, self._store.table)
@@ -144,6 +147,10 @@ class AdminApi:
             return _json(501, {"status": "error", "message": "not part of this gateway"})
         if parts == ["trace"]:
             return self._parse_trace(head, body) if head.method == "POST" else _ONLY_POST
+        if parts == ["usage"]:
+            if head.method != "GET":
+                return _ONLY_GET
+            return parse_usage(query, self._clock.now(), self._scope.tenant_id)
         if parts == ["batch"]:
             return self._allow(head, {"POST": lambda: self._change(head, body)})
         kind = self._kinds.get(parts[0]) if parts else None

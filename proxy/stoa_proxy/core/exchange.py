@@ -33,7 +33,8 @@ class RequestContext:
     `depth` is the number of matched segments, `is_websocket` whether the client asks for
     WebSocket, `api` what the route belongs to, `fallback_reason` why the fallback is used.
     `backend` is the one of the route's that is called, `tried` are those of several that were.
-    `started` (of the monotonic clock) and `is_ended` are for APIs with policies that log.
+    `started` (of the monotonic clock) and `is_ended` are for APIs with policies that log;
+    `is_counted` is whether the request's usage is.
     """
 
     head: RequestHead
@@ -59,6 +60,7 @@ class RequestContext:
     filters_responses: bool = False
     started: float = 0.0
     is_ended: bool = False
+    is_counted: bool = False
     tried: tuple[Backend, ...] = ()
     api: Api = field(init=False)
     backend: Upstream = field(init=False)

@@ -8,8 +8,7 @@ Phases, always in this order:
 2. `select_upstream`: the backend, or the fallback where the backend is known not to work.
 3. `upstream_request_filter`: the target and the headers that are sent; then policies edit them.
 4. `response_filter`: headers of the response, the upstream's or our own; then policies edit them.
-5. `log_request`: metrics, and one line at DEBUG. `end_request` has policies log, once for each
-   request with a route, however it ended.
+5. `log_request`: metrics, usage, a line at DEBUG. `end_request` has policies log, in any case.
 """
 
 from __future__ import annotations
@@ -40,6 +39,7 @@ from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.retries import IDEMPOTENT, RetryBudgets
 from stoa_proxy.core.table import Match, RoutingTable
 from stoa_proxy.core.upstream_headers import connect_seconds, hide_backend_auth, request_headers
+from stoa_proxy.core.usage import UsageCounters
 from stoa_proxy.errors import RequestRefused, UpstreamFailed
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.metrics import Metrics
@@ -94,6 +94,7 @@ class Pipeline:
         self._via = f"1.1 {self._pseudonym}"
         self.backends = BackendChoice(clock, self.states)
         self.metrics = Metrics()
+        self.usage = UsageCounters()
 
     def rehearsal(self) -> Pipeline:
         """Return a pipeline that decides as this one does, and counts and remembers nothing."""
@@ -319,17 +320,18 @@ class Pipeline:
         for policy in context.api.loggers:
             policy.log(context, end)
 
-    def log_request(self, context: RequestContext, status: int, seconds: float) -> None:
+    def log_request(self, context: RequestContext, status: int, seconds: float, *size: int) -> None:
         """Count it, and write one line at DEBUG: no query, no headers, so no secret is in it."""
         if context.api.loggers:
             self.end_request(context, status)
+        self.usage.count_once(context, status, seconds, *size)
         reason = context.fallback_reason
         self.count_request(context.head.method, context.route, status, seconds, reason)
 
     def count_request(
         self, method: str, route: Route, status: int, seconds: float, reason: str | None = None
     ) -> None:
-        """Do what `log_request` does for an API without policies that log."""
+        """Do what `log_request` does for an API without policies that log, but for usage."""
         self.metrics.count_request(method, status, seconds)
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug(
@@ -392,7 +394,7 @@ class Pipeline:
 
     def finish(self, context: RequestContext, response: Respond) -> Respond:
         """Return a response of our own after `response_filter`."""
-        finished = replace(response, headers=tuple(self.response_filter(context, response.headers)))
+        self.usage.count_once(context, response.status, sent=len(response.body))
         if context.api.loggers:
             self.end_request(context, response.status)
-        return finished
+        return replace(response, headers=tuple(self.response_filter(context, response.headers)))

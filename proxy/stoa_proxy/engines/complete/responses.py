@@ -37,6 +37,11 @@ class BufferedResponse(web.StreamResponse):
         self._is_last = False
 
     @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return len(self._content)
+
+    @property
     def keep_alive(self) -> bool:
         """Whether the connection carries another request after this response."""
         return not self._is_last
@@ -109,6 +114,20 @@ def make_response(response: Respond) -> web.Response:
     )
     sent.headers.setdefault("Server", "stoa-gateway")
     return sent
+
+
+def sent_bytes(request: web.BaseRequest, response: web.StreamResponse) -> int:
+    """Return how many bytes of a body are in a response, whether it is sent already or not.
+
+    In one that is streamed without a length those of the chunks' framing are counted, too.
+    """
+    if isinstance(response, BufferedResponse):
+        return response.size
+    if request.method == "HEAD" or response.status in _WITHOUT_BODY:
+        return 0
+    if isinstance(response, web.Response):
+        return len(response.body) if isinstance(response.body, bytes) else 0
+    return response.body_length if response.content_length is None else response.content_length
 
 
 def end_with_connection(request: web.BaseRequest, response: web.StreamResponse) -> None:

@@ -24,7 +24,7 @@ from stoa_proxy.engines.complete.forwarder import Forwarder, refuse_body, send_c
 from stoa_proxy.engines.complete.listener import Listener
 from stoa_proxy.engines.complete.request_body import BodyFaulty, RequestBody
 from stoa_proxy.engines.complete.request_shares import RequestShares
-from stoa_proxy.engines.complete.responses import make_response, send_parts
+from stoa_proxy.engines.complete.responses import make_response, send_parts, sent_bytes
 from stoa_proxy.engines.complete.services import TenantServices
 from stoa_proxy.engines.complete.tracing import Tracer
 from stoa_proxy.engines.complete.tunnel import TunnelRules
@@ -282,7 +282,8 @@ class AiohttpEngine(Engine):
         finally:
             self._request_shares.leave(context, peer)
         seconds = time.perf_counter() - started
-        self._pipeline.log_request(context, response.status, seconds)
+        received, sent = getattr(request.content, "total_bytes", 0), sent_bytes(request, response)
+        self._pipeline.log_request(context, response.status, seconds, received, sent)
         return response
 
     def _count_refusal(self, head: RequestHead, refusal: Respond, started: float) -> Respond:
@@ -299,7 +300,7 @@ class AiohttpEngine(Engine):
         except BodyFaulty as error:
             return refuse_body(error.refusal)
         answer = self._own_paths.complete(call, content, is_cut=is_cut)
-        response = answer if isinstance(answer, Respond) else await self._own_paths.trace(answer)
+        response = await self._own_paths.finish(answer)
         if response.rest is not None:
             return await send_parts(request, response, response.rest)
         return make_response(response)

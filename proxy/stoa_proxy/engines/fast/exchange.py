@@ -342,7 +342,8 @@ class Exchange:
         assert context is not None
         self._give_back()
         seconds = time.perf_counter() - self._started
-        self._engine.pipeline.log_request(context, relay.status, seconds)
+        received = 0 if self.upload is None else self.upload.size
+        self._engine.pipeline.log_request(context, relay.status, seconds, received, relay.sent)
         self._link.end_exchange(is_last=relay.is_last)
 
     def _answer_echo(self, echo: Echo) -> None:
@@ -362,7 +363,8 @@ class Exchange:
         self._give_back()
         self._link.send_own(response, self._head, self.upload, is_last=is_last)
         seconds = time.perf_counter() - self._started
-        self._engine.pipeline.log_request(context, response.status, seconds)
+        received, sent = 0 if self.upload is None else self.upload.size, len(response.body)
+        self._engine.pipeline.log_request(context, response.status, seconds, received, sent)
         self._link.end_exchange(is_last=is_last)
 
     def _refuse(self, response: Respond, *, is_last: bool = False) -> None:

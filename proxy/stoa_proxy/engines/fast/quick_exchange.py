@@ -161,10 +161,12 @@ class QuickExchange:
         seconds = perf_counter() - self._started
         pipeline = engine.pipeline
         pipeline.metrics.upstream_seconds.observe(seconds)
+        sent = len(data) - start
         if context is not None:
             self._context = None
-            pipeline.log_request(context, known.status, seconds)
+            pipeline.log_request(context, known.status, seconds, 0, sent)
         else:
+            pipeline.usage.count(plan.route, None, known.status, seconds, 0, sent)
             pipeline.count_request(self._method, plan.route, known.status, seconds)
         link.end_quick()
 

@@ -15,10 +15,10 @@ class Relay:
     """Writes one response to `transport`; `recorder` is given the body, too.
 
     `begin` it, then `add` what comes of the body. `status` is that of the response, `is_last`
-    whether the connection ends with it.
+    whether the connection ends with it, `sent` how many bytes of the body the client got.
     """
 
-    __slots__ = ("_is_chunked", "_is_sent", "_recorder", "_transport", "is_last", "status")
+    __slots__ = ("_is_chunked", "_is_sent", "_recorder", "_transport", "is_last", "sent", "status")
 
     def __init__(
         self, transport: asyncio.WriteTransport, recorder: Recorder | None, *, is_last: bool
@@ -29,6 +29,7 @@ class Relay:
         self._is_sent = True
         self.is_last = is_last
         self.status = 0
+        self.sent = 0
 
     def begin(
         self,
@@ -56,12 +57,14 @@ class Relay:
         sent = encode_head(head.status, head.reason, headers, date, framing)
         if self._is_sent and content:
             sent += encode_chunk(content) if self._is_chunked else content
+            self.sent = len(content)
         self._transport.write(sent)
         self._record(content, is_whole=is_whole)
 
     def add(self, content: bytes, *, is_whole: bool) -> None:
         """Send more of the body; `is_whole` with its last part."""
         if content and self._is_sent:
+            self.sent += len(content)
             self._transport.write(encode_chunk(content) if self._is_chunked else content)
         if is_whole and self._is_chunked:
             self._transport.write(LAST_CHUNK)

@@ -1,0 +1,148 @@
+"""The database in which usage outlives the process: figures by hour (UTC), API and application.
+
+What was counted is added every second, in one transaction, so a process that is killed loses the
+counts of one second at most; one that ends in order loses none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from stoa_proxy.admin.usage import UsageRequest, usage_document
+from stoa_proxy.core.problems import Respond, problem
+from stoa_proxy.core.usage import Usage, UsageCounters, UsageKey
+from stoa_proxy.foundation.clock import Clock
+
+_log = logging.getLogger("stoa_proxy.usage")
+
+FILE_NAME: Final = "gateway-usage.db"
+HOUR: Final = 3600
+KEPT_HOURS: Final = 24 * 92
+"""How long figures are kept: a quarter, and the day on which somebody looks."""
+
+MAX_ROWS: Final = 10_000
+"""Rows of one answer."""
+
+_PAUSE_SECONDS: Final = 1.0
+# Of waiting for a reader, such as a backup.
+_BUSY_SECONDS: Final = 5.0
+_CREATE: Final = """
+create table if not exists usage (
+    hour integer not null, tenant_id text not null, api_id text not null,
+    application_id text not null,
+    requests integer not null, errors integer not null, refused integer not null,
+    received integer not null, sent integer not null, seconds real not null,
+    primary key (hour, tenant_id, api_id, application_id)
+) without rowid
+"""
+_ADD: Final = """
+insert into usage values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set
+    requests = requests + excluded.requests, errors = errors + excluded.errors,
+    refused = refused + excluded.refused, received = received + excluded.received,
+    sent = sent + excluded.sent, seconds = seconds + excluded.seconds
+"""
+_READ: Final = """
+select * from usage where hour >= ? and hour < ? and (? is null or tenant_id = ?)
+order by hour, tenant_id, api_id, application_id limit ?
+"""
+
+Row = tuple[int, str, str, str, int, int, int, int, int, float]
+"""Start of the hour in seconds since 1970, the key, and its figures."""
+
+
+class UsageFile:
+    """Keeps the usage of a gateway in a folder of its own.
+
+    `start` it before the first request; `stop` adds what is not added yet.
+    """
+
+    def __init__(self, counters: UsageCounters, folder: Path, clock: Clock) -> None:
+        self._counters = counters
+        self._path = folder / FILE_NAME
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._has_failed = False
+
+    def start(self) -> None:
+        """Add what is counted from now on."""
+        self._ending = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._keep())
+
+    async def stop(self) -> None:
+        """Stop, and add what was counted since the last time."""
+        if self._task is None:
+            return
+        # Not cancelled: a thread that adds would go on, and what it adds be counted again.
+        self._ending.set()
+        await self._task
+        self._task = None
+        await self._write()
+
+    async def show(self, request: UsageRequest) -> Respond:
+        """Return the response to a request for usage, what the last second had included."""
+        await self._write()
+        try:
+            rows = await asyncio.to_thread(self._select, request)
+        except (sqlite3.Error, OSError) as error:
+            return problem(503, "Usage cannot be read", str(error))
+        body = json.dumps(usage_document(rows, MAX_ROWS)).encode()
+        return Respond(200, (("Content-Type", "application/json"),), body)
+
+    async def _keep(self) -> None:
+        ending = asyncio.ensure_future(self._ending.wait())
+        while not self._ending.is_set():
+            await asyncio.wait([ending], timeout=_PAUSE_SECONDS)
+            await self._write()
+
+    async def _write(self) -> None:
+        """Add what was counted; what could not be added is counted again."""
+        # Whoever reads must wait for what another call has taken, and not added yet.
+        async with self._writing:
+            taken = self._counters.take()
+            if not taken:
+                return
+            now = int(self._clock.now().timestamp())
+            try:
+                await asyncio.to_thread(self._add, now, taken)
+            except (sqlite3.Error, OSError) as error:
+                self._counters.put_back(taken)
+                if not self._has_failed:
+                    _log.warning("usage is not saved path=%s: %s", self._path, error)
+                self._has_failed = True
+            else:
+                self._has_failed = False
+
+    def _add(self, now: int, taken: Mapping[UsageKey, Usage]) -> None:
+        hour = now - now % HOUR
+        rows = [(hour, *key, *usage.figures()) for key, usage in taken.items()]
+        with self._open() as database, database:
+            database.executemany(_ADD, rows)
+            database.execute("delete from usage where hour < ?", (hour - KEPT_HOURS * HOUR,))
+
+    def _select(self, request: UsageRequest) -> list[Row]:
+        if not self._path.exists():
+            return []
+        with self._open() as database:
+            start, end, tenant_id = request
+            parameters = (start, end, tenant_id, tenant_id, MAX_ROWS)
+            return database.execute(_READ, parameters).fetchall()
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A link could lead to whatever this process may write; SQLite would follow it.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(self._path, flags, 0o600))
+        with contextlib.closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as database:
+            database.execute(_CREATE)
+            yield database

@@ -174,7 +174,7 @@ class Gateway:
         )
         of_policies = (kind for one in store.policy_types.types for kind in one.states)
         for family in self.pipeline.usage.families():
-            add(*family)
+            add(*family, is_private=True)
         for kind in dict.fromkeys((*BACKEND_STATES, *of_policies)):
             for family in self.pipeline.states.of(kind).families():
                 add(*family)

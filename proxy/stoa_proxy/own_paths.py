@@ -105,7 +105,12 @@ class OwnPaths:
     def _show_metrics(self, head: RequestHead) -> Respond:
         if head.method not in ("GET", "HEAD"):
             return Respond(405, _ALLOW_READS)
-        return Respond(200, (("Content-Type", CONTENT_TYPE),), self._metrics.render())
+        is_operator = "authorization" in head.keys
+        refused = self._admin.authorize(head) if is_operator else None
+        if refused is not None:
+            return refused
+        content = self._metrics.render(with_private=is_operator)
+        return Respond(200, (("Content-Type", CONTENT_TYPE),), content)
 
     def _health(self, head: RequestHead, path: str) -> Respond | ReadyCall:
         if head.method not in ("GET", "HEAD"):

@@ -64,9 +64,17 @@ async def test_each_request_counts_once_for_its_caller(
         assert figures(rows[1]) == (5, 1, 0, 4, 50)
         assert rows[1]["seconds"] > 0
         assert rows[0]["hour"] == "2026-06-01T00:00:00Z"
-        metrics = await (await api.get("/metrics")).text()
+        metrics = await (await api.admin("GET", "/metrics")).text()
         assert 'stoa_api_requests_total{tenant="acme",api="r1"} 6' in metrics
         assert 'stoa_api_errors_total{tenant="acme",api="r1"} 1' in metrics
+
+
+async def test_figures_by_api_are_for_operators(upstream: Upstream) -> None:
+    async with running() as api:
+        await api.route(upstream.url)
+        await api.get("/a/x")
+        assert "stoa_api_" not in await (await api.get("/metrics")).text()
+        assert (await api.get("/metrics", {"Authorization": "Bearer wrong"})).status == 401
 
 
 async def test_hours_add_up_over_restarts(
@@ -130,7 +138,7 @@ async def test_what_cannot_be_kept_is_not_lost(
         path.unlink()
         assert (await api.get("/a/x")).status == 200
         assert [row["requests"] for row in await usage_of(api)] == [2]
-        metrics = await (await api.get("/metrics")).text()
+        metrics = await (await api.admin("GET", "/metrics")).text()
         assert 'stoa_api_requests_total{tenant="acme",api="r1"} 2' in metrics
 
 

@@ -1,7 +1,8 @@
 """Metrics in the text format of Prometheus (version 0.0.4), with a bounded number of series.
 
 Labels are methods and statuses, of which there are few; never a path, a route or a caller, whose
-number others decide. Of what is counted by tenant the first MAX_SERIES are shown.
+number others decide. Of what is counted by tenant the first MAX_SERIES are shown. Private families
+are for operators alone: the listener that serves these lines is that of the clients.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Metrics:
         self.rate_limited = 0
         self._requests: dict[tuple[str, int], int] = {}
         self._families: dict[str, tuple[Kind, str, Read]] = {}
+        self._private: set[str] = set()
 
     def count_request(self, method: str, status: int, seconds: float) -> None:
         """Count a request to a route, whoever responded to it."""
@@ -83,14 +85,18 @@ class Metrics:
         errors = sum(count for (_, status), count in self._requests.items() if status >= 500)
         return sum(self._requests.values()), errors
 
-    def add(self, kind: Kind, name: str, text: str, read: Read) -> None:
+    def add(
+        self, kind: Kind, name: str, text: str, read: Read, *, is_private: bool = False
+    ) -> None:
         """Serve what `read` returns at each scrape; `text` describes it.
 
         The name of a counter ends in `_total`, another unit than a number in `_seconds`, `_bytes`.
         """
         self._families[name] = (kind, text, read)
+        if is_private:
+            self._private.add(name)
 
-    def render(self) -> bytes:
+    def render(self, *, with_private: bool = False) -> bytes:
         """Return everything in the text format."""
         name = "stoa_http_requests_total"
         lines = _head(name, "counter", "Requests to routes, by method and status.")
@@ -109,6 +115,8 @@ class Metrics:
         lines += _head(name, "counter", "Requests that this gateway refused with 429.")
         lines.append(f"{name} {self.rate_limited}")
         for name, (kind, text, read) in sorted(self._families.items()):
+            if name in self._private and not with_private:
+                continue
             lines += [*_head(name, kind, text), *_samples(name, read())]
         return "\n".join([*lines, ""]).encode()
 

@@ -14,6 +14,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from stoa_proxy.access_log_writer import AccessLogWriter
@@ -24,7 +25,7 @@ from stoa_proxy.core.access_logs import AccessLogs
 from stoa_proxy.core.backend_health import BackendHealth
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.quotas import QuotaCounters
-from stoa_proxy.engines.base import Engine
+from stoa_proxy.engines.base import OPERATOR, Engine
 from stoa_proxy.engines.complete.server import AiohttpEngine
 from stoa_proxy.engines.complete.upstream.client import Pause
 from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
@@ -39,6 +40,7 @@ from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry
 from stoa_proxy.quota_file import QuotaFile
 from stoa_proxy.table_file import TableFile
+from stoa_proxy.tokens.key_sets import KeySets
 from stoa_proxy.usage_file import UsageFile
 
 _log = logging.getLogger("stoa_proxy.admin.api")
@@ -82,6 +84,8 @@ class Gateway:
         self._engine: Engine = choose_engine(config.engine)(
             self.pipeline, self.store, self._own_paths, config, clock, pause=pause, jitter=jitter
         )
+        keys = self.pipeline.states.of(KeySets)
+        keys.realm, keys.realm_services = config.realm, partial(self._engine.services_of, OPERATOR)
         self._port: int | None = None
         self._table_file: TableFile | None = None
         if config.state_dir is not None:

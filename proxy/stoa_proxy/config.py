@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from stoa_proxy import control_plane_config
+from stoa_proxy import control_plane_config, keycloak_config
 from stoa_proxy.control_plane_config import ControlPlaneConfig, control_plane_from_env
 from stoa_proxy.errors import ConfigInvalid
 from stoa_proxy.foundation.address_guard import AddressGuard, Network, parse_networks
 from stoa_proxy.foundation.environment import read_list, read_number, read_text
+from stoa_proxy.keycloak_config import Realm, realm_from_env
 
 _ENVIRONMENTS = {
     "dev": "dev",
@@ -74,7 +75,7 @@ VARIABLES: Final = frozenset(
         "STOA_BACKENDS_DENY", "STOA_DRAIN_SECONDS", "STOA_ENVIRONMENT", CALLERS, MODE,
         UPSTREAM, _UPSTREAM_TIMEOUT,
         "STOA_HOST", "STOA_LOG_LEVEL", "STOA_PORT", "STOA_STATE_DIR", "STOA_TENANT_ID", PROXIES,
-        ENGINE, *BOUNDS, *control_plane_config.VARIABLES,
+        ENGINE, *BOUNDS, *control_plane_config.VARIABLES, *keycloak_config.VARIABLES,
     }
 )  # fmt: skip
 """All variables that `config_from_env` reads."""
@@ -99,6 +100,7 @@ class ProxyConfig:
     `drain_seconds` bounds how long requests in flight are waited for. `max_admin_body` and
     `max_websocket_message` are in bytes. `idle_seconds` is how long a WebSocket may be silent.
     `control_plane` is where the gateway registers and gets its table from; None is standalone.
+    `realm` is the identity provider whose tokens are checked.
     `engine` is one of ENGINES, `aiohttp` the complete one. `mode` is one of MODES. `authz_callers`
     are CIDRs from which a sidecar is asked for decisions. `upstream_url` takes, in mode `proxy`,
     what no route of the table is for, within `upstream_timeout` seconds.
@@ -133,6 +135,7 @@ class ProxyConfig:
     max_websocket_message: int = 16 * 1024 * 1024
     idle_seconds: float = 300.0
     control_plane: ControlPlaneConfig | None = None
+    realm: Realm | None = None
     log_level: str = "info"
     engine: str = "aiohttp"
     mode: str = "proxy"
@@ -221,6 +224,7 @@ def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
         admin_rate_limit=_number(env, "STOA_ADMIN_RATE_LIMIT", 0),
         drain_seconds=float(_number(env, "STOA_DRAIN_SECONDS", 10)),
         control_plane=control_plane_from_env(env, mode),
+        realm=realm_from_env(env),
         engine=(read_text(env, ENGINE) or ENGINES[0]).lower(),
         log_level=(read_text(env, "STOA_LOG_LEVEL") or "info").lower(),
         mode=mode,

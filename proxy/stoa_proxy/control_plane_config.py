@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, urlsplit
 
 from stoa_proxy.errors import ConfigInvalid
 from stoa_proxy.foundation.environment import read_flag, read_number, read_text
+from stoa_proxy.foundation.urls import check_url
+from stoa_proxy.keycloak_config import realm_from_env
 
 URL: Final = "STOA_CONTROL_PLANE_URL"
 KEY: Final = "STOA_CONTROL_PLANE_API_KEY"
 KEY_FILE: Final = "STOA_CONTROL_PLANE_API_KEY_FILE"
-KEYCLOAK: Final = "STOA_KEYCLOAK_URL"
 DECISIVE: Final = frozenset({URL, KEY, KEY_FILE})
 """Without the first, or both others, a gateway is standalone."""
 
@@ -29,9 +29,8 @@ OFFLINE_SECONDS: Final = 90
 
 VARIABLES: Final = frozenset(
     {
-        URL, KEY, KEY_FILE, KEYCLOAK, _HEARTBEAT, _RELOAD, _PULLS, "STOA_ADVERTISE_URL",
-        "STOA_CONTROL_PLANE_CA_FILE", "STOA_INSTANCE_NAME", "STOA_KEYCLOAK_INTERNAL_URL",
-        "STOA_KEYCLOAK_REALM",
+        URL, KEY, KEY_FILE, _HEARTBEAT, _RELOAD, _PULLS, "STOA_ADVERTISE_URL",
+        "STOA_CONTROL_PLANE_CA_FILE", "STOA_INSTANCE_NAME",
     }
 )  # fmt: skip
 """All variables that `control_plane_from_env` reads."""
@@ -87,6 +86,7 @@ def control_plane_from_env(env: Mapping[str, str], mode: str) -> ControlPlaneCon
     Raises ConfigInvalid, also for what is wrong in variables that would have no effect.
     """
     url, key, key_file = (read_text(env, name) for name in (URL, KEY, KEY_FILE))
+    realm = realm_from_env(env)
     config = ControlPlaneConfig(
         url=(url or "http://unset").rstrip("/"),
         # The file wins, as for the other secrets that may be in one: it is what can be rotated.
@@ -98,7 +98,7 @@ def control_plane_from_env(env: Mapping[str, str], mode: str) -> ControlPlaneCon
         heartbeat_seconds=_seconds(env, _HEARTBEAT),
         reload_seconds=_seconds(env, _RELOAD),
         pulls=read_flag(env, _PULLS, default=True),
-        oidc_url=_oidc_url(env),
+        oidc_url=None if realm is None else realm.discovery_url,
         ca_file=read_text(env, "STOA_CONTROL_PLANE_CA_FILE"),
     )
     return None if missing_variables(env) else config
@@ -128,8 +128,6 @@ def start_warnings(env: Mapping[str, str]) -> list[str]:
         warnings.append(f"{KEY} and {KEY_FILE} are both set: the file is used")
     if _seconds(env, _HEARTBEAT) >= OFFLINE_SECONDS:
         warnings.append(f"{_HEARTBEAT}: without a heartbeat for 90 s a gateway counts as OFFLINE")
-    if read_text(env, KEYCLOAK):
-        warnings.append(f"{KEYCLOAK}: only /ready asks there; no tokens are validated here")
     return warnings
 
 
@@ -144,22 +142,6 @@ def _is_blank(file: Path) -> bool:
         return False  # said by whoever reads the key
 
 
-def check_url(name: str, text: str) -> None:
-    """Raise ConfigInvalid for what is no http or https URL, or has more than a path."""
-    try:
-        parts = urlsplit(text)
-        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_url = False
-    if not is_url or re.search(r"[\s\x00-\x1f\x7f\\]", text):
-        raise ConfigInvalid(f"{name} must be an http or https URL with a host")
-    if "@" in parts.netloc:
-        # Without the text: what stands there may be a password.
-        raise ConfigInvalid(f"{name} must not hold a user or a password")
-    if "?" in text or "#" in text:
-        raise ConfigInvalid(f"{name} must end with its path: no '?' and no '#'")
-
-
 def check_key(where: str, key: str) -> None:
     """Raise ConfigInvalid for a key that no header can carry; the message never holds it."""
     if _NOT_IN_KEY.search(key):
@@ -169,17 +151,3 @@ def check_key(where: str, key: str) -> None:
 def _seconds(env: Mapping[str, str], name: str) -> int:
     value = read_number(env, name)
     return 30 if value is None else value
-
-
-def _oidc_url(env: Mapping[str, str]) -> str | None:
-    """Return where the OIDC provider describes itself; asked by its internal URL where set."""
-    public = read_text(env, KEYCLOAK)
-    internal = read_text(env, "STOA_KEYCLOAK_INTERNAL_URL")
-    realm = read_text(env, "STOA_KEYCLOAK_REALM") or "stoa"
-    for name, url in ((KEYCLOAK, public), ("STOA_KEYCLOAK_INTERNAL_URL", internal)):
-        if url is not None:
-            check_url(name, url)
-    if public is None:
-        return None
-    base = (internal or public).rstrip("/")
-    return f"{base}/realms/{quote(realm, safe='')}/.well-known/openid-configuration"

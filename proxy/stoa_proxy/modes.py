@@ -41,6 +41,7 @@ def make_parts(config: ProxyConfig, clock: Clock, policy_types: PolicyRegistry) 
     counters = RateCounters(
         clock, per_policy=config.counters_per_policy, per_tenant=config.counters_per_tenant
     )
+    policy_types = policy_types.with_realm(config.realm)
     if config.mode != "sidecar":
         store = Store(policy_types, _default_route(config))
         return Parts(Pipeline(clock, counters), store, config.guard(), config)

@@ -45,7 +45,11 @@ def make_registration(
         "mode": settings.mode,
         "version": version,
         "environment": config.environment,
-        "capabilities": [*CAPABILITIES, *_OF_MODES.get(settings.mode, ())],
+        "capabilities": [
+            *CAPABILITIES,
+            *_OF_MODES.get(settings.mode, ()),
+            *(("oidc",) if config.realm is not None else ()),
+        ],
         "admin_url": settings.advertise_url or _admin_url(config, settings, port),
         "tenant_id": config.tenant_id,
         "extensions": [TABLE, *extensions],

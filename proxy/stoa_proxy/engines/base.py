@@ -22,6 +22,9 @@ _log = logging.getLogger("stoa_proxy.engine")
 # it before its request goes anywhere, so it must be well below the route's default of 30 s.
 PREPARE_SECONDS = 5.0
 
+OPERATOR = ""
+"""Whose services call what settings name, under no rule for addresses of backends."""
+
 
 class Engine(ABC):
     """Serves clients on one address and carries out what the pipeline decides.
@@ -48,7 +51,7 @@ class Engine(ABC):
 
     @abstractmethod
     def services_of(self, tenant: str) -> Services:
-        """Return what a tenant's policies may use."""
+        """Return what a tenant's policies may use; those of OPERATOR are the gateway's own."""
 
 
 class PolicyPreparer:

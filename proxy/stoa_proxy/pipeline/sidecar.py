@@ -140,7 +140,7 @@ class Sidecar(Pipeline):
 
     def allow(self, context: RequestContext) -> Allowed:
         """Count a request that all policies let pass, and return its verdict."""
-        self.count_allowed(context.route.tenant_id)
+        self.count_allowed(context)
         return self.verdict(context)
 
     def verdict(self, context: RequestContext, *, with_notes: bool = True) -> Allowed:
@@ -156,10 +156,11 @@ class Sidecar(Pipeline):
             notes=() if result is None else tuple(limit_headers(result)),
         )
 
-    def count_allowed(self, tenant: str) -> None:
-        """Count a decision to let a request pass, by the tenant of its route."""
+    def count_allowed(self, context: RequestContext) -> None:
+        """Count a decision to let a request pass."""
         self._is_counted = True
-        key = (tenant, True)
+        self.usage.count_once(context, 200)
+        key = (context.route.tenant_id, True)
         self._decisions[key] = self._decisions.get(key, 0) + 1
 
     def _check_head(

@@ -361,9 +361,10 @@ POLICY = PolicyType(
     "jwt",
     Phase.AUTHENTICATION,
     parse_jwt,
-    '`{"issuer": string, "audiences"?: [], "jwksUri"?: url, "requiredClaims"?: {claim: value or '
+    '`{"issuer"?: string, "audiences"?: [], "jwksUri"?: url, "requiredClaims"?: {claim: value or '
     '[values]}, "forwardClaims"?: {claim: header}, "clockSkew": duration = "30s", "algorithms"?: '
-    "[]}`; without `jwksUri` the keys are found by discovery",
+    "[]}`; without `jwksUri` the keys are found by discovery, and without `issuer` it is that of "
+    "`STOA_KEYCLOAK_URL`",
     statuses=(400, 401, 403, 503),
     is_single=True,
     is_public=always_public,

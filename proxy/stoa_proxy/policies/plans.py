@@ -13,6 +13,7 @@ from stoa_proxy.core.policy import Phase, Policy, PolicyContext
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies.api_key import ApiKey
+from stoa_proxy.policies.either import EitherCredential
 from stoa_proxy.policies.rate_limit import count_request
 
 # Without a subscription; over a rate. For documentation: there is no PolicyType to say so.
@@ -59,18 +60,24 @@ class PlanGate(Policy):
 
 
 def implied_policies(
-    plans: tuple[Plan, ...], *, is_authenticated: bool
-) -> list[tuple[Phase, Policy]]:
-    """Return the policies that an API has without configuring them, with their phases.
+    plans: tuple[Plan, ...], *, is_authenticated: bool, tokens: Policy | None = None
+) -> list[tuple[Phase, Policy, str]]:
+    """Return the policies that an API has without configuring them, with their phases and names.
 
-    Plans imply `api_key` with its defaults where no policy of the API identifies consumers
-    (`is_authenticated`); wherever consumers are identified, subscriptions are checked.
+    Plans imply `api_key` with its defaults, or `tokens` in its place, where no policy of the API
+    identifies consumers (`is_authenticated`); wherever consumers are identified, subscriptions are
+    checked.
     """
-    implied: list[tuple[Phase, Policy]] = []
+    implied: list[tuple[Phase, Policy, str]] = []
     if plans and not is_authenticated:
-        implied.append((Phase.AUTHENTICATION, interned(ApiKey())))
+        key = interned(ApiKey())
+        if tokens is None:
+            implied.append((Phase.AUTHENTICATION, key, "api_key"))
+        else:
+            either = interned(EitherCredential((key, tokens)))
+            implied.append((Phase.AUTHENTICATION, either, "either"))
     if plans or is_authenticated:
-        implied.append((Phase.AUTHORIZATION, interned(PlanGate(plans))))
+        implied.append((Phase.AUTHORIZATION, interned(PlanGate(plans)), "access"))
     return implied
 
 

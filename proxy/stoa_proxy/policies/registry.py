@@ -10,8 +10,11 @@ from stoa_proxy.core.model import Plan, PolicyEntry
 from stoa_proxy.core.policy import Phase, Policy, PolicyLabel, PolicyType, Wrap, unwrapped
 from stoa_proxy.core.withheld import WITHHELD, WithheldPolicy
 from stoa_proxy.foundation.interning import interned
+from stoa_proxy.keycloak_config import Realm
 from stoa_proxy.policies.either import EitherCredential
 from stoa_proxy.policies.plans import implied_policies
+
+_TOKENS: Final = "jwt"
 
 DECISIVE_PHASES: Final = (
     Phase.CLIENT_ADDRESS,
@@ -27,11 +30,18 @@ class PolicyRegistry:
     """The policy types that a gateway enforces, by name.
 
     A gateway uses `stoa_proxy.policies.POLICIES`; a test may hand in one of its own. Policies that
-    run in none of `phases` are parsed and not enforced.
+    run in none of `phases` are parsed and not enforced. Tokens are those of `realm` where nothing
+    else is said.
     """
 
-    def __init__(self, types: Iterable[PolicyType], phases: Iterable[Phase] = Phase) -> None:
+    def __init__(
+        self,
+        types: Iterable[PolicyType],
+        phases: Iterable[Phase] = Phase,
+        realm: Realm | None = None,
+    ) -> None:
         self._phases = frozenset(phases)
+        self._realm = realm
         self._types: dict[str, PolicyType] = {}
         for policy_type in types:
             if policy_type.name in self._types:
@@ -40,7 +50,11 @@ class PolicyRegistry:
 
     def for_decisions(self) -> PolicyRegistry:
         """Return the registry of a sidecar: it enforces what can be said without a response."""
-        return PolicyRegistry(self._types.values(), DECISIVE_PHASES)
+        return PolicyRegistry(self._types.values(), DECISIVE_PHASES, self._realm)
+
+    def with_realm(self, realm: Realm | None) -> PolicyRegistry:
+        """Return a registry of the same types for the tokens of a realm."""
+        return PolicyRegistry(self._types.values(), self._phases, realm)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,6 +74,8 @@ class PolicyRegistry:
             raise ValueError(
                 f"policy_type '{policy_type}' is not enforced here; enforced are {names}"
             )
+        if policy_type == _TOKENS and self._realm is not None:
+            config = {"issuer": self._realm.issuer, **config}
         policy = known.parse(policy_id, config)
         return interned(policy) if known.is_shared else policy
 
@@ -105,8 +121,10 @@ class PolicyRegistry:
         if len(identifying) > 1:
             phased = [pair for pair in phased if pair[0] is not Phase.AUTHENTICATION]
             add(Phase.AUTHENTICATION, EitherCredential(tuple(identifying)), "either")
-        for phase, policy in implied_policies(plans, is_authenticated=is_authenticated):
-            add(phase, policy, "api_key" if phase is Phase.AUTHENTICATION else "access")
+        tokens = None if self._realm is None else self.parse(_TOKENS, "realm", {})
+        implied = implied_policies(plans, is_authenticated=is_authenticated, tokens=tokens)
+        for phase, policy, name in implied:
+            add(phase, policy, name)
         # Stable, so that priority and id still order the policies of one phase.
         phased.sort(key=lambda pair: pair[0])
         return make_api(api_id, plans, [policy for _, policy in phased])

@@ -11,6 +11,7 @@ import contextlib
 import json
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from stoa_proxy.core.policy_states import MetricFamily, PolicyState
 from stoa_proxy.errors import ServiceFailed
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.single_flight import SingleFlight
+from stoa_proxy.keycloak_config import Realm
 from stoa_proxy.tokens.keys import KeysInvalid, VerificationKey, parse_key_set
 from stoa_proxy.tokens.signatures import SentToken, select_keys
 
@@ -36,6 +38,10 @@ _PATIENCE: Final = 1.0
 _MAX_SOURCES: Final = 64
 _MAX_AGE: Final = re.compile(r"max-age=\"?([0-9]{1,9})")
 _ACCEPT: Final = (("Accept", "application/json"),)
+
+
+# Of what belongs to no tenant.
+_NOBODY: Final = ""
 
 
 class KeySource(NamedTuple):
@@ -64,10 +70,16 @@ class _KeySet:
 
 
 class KeySets(PolicyState):
-    """The key sets of all issuers, by tenant and source."""
+    """The key sets of all issuers, by tenant and source.
+
+    Those of `realm` are the gateway's own: they are fetched once for all tenants, from where the
+    operator says, by what `realm_services` returns.
+    """
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
+        self.realm: Realm | None = None
+        self.realm_services: Callable[[], Services] | None = None
         self._tenants: dict[str, OrderedDict[KeySource, _KeySet]] = {}
         self._fetching: SingleFlight[_Place, None] = SingleFlight()
         self._fetched = {"fetched": 0, "failed": 0}
@@ -125,6 +137,10 @@ class KeySets(PolicyState):
         before. Raises ServiceFailed where there are none to check it with.
         """
         found = self._find(tenant, source)
+        if self._is_realm(source):
+            tenant = _NOBODY
+            if self.realm_services is not None:
+                services = self.realm_services()
         place = (tenant, source)
         now = self.clock.monotonic()
         has_key = now < found.usable_until and bool(select_keys(token, found.keys))
@@ -141,7 +157,14 @@ class KeySets(PolicyState):
         if self.clock.monotonic() >= found.usable_until:
             raise ServiceFailed(f"no keys of the issuer: {found.trouble or 'they do not come'}")
 
+    def _is_realm(self, source: KeySource) -> bool:
+        """Whether a source is the operator's realm, found by discovery."""
+        realm = self.realm
+        return realm is not None and source.url is None and source.issuer == realm.issuer
+
     def _find(self, tenant: str, source: KeySource) -> _KeySet:
+        if self._is_realm(source):
+            tenant = _NOBODY
         sources = self._tenants.get(tenant)
         if sources is None:
             sources = self._tenants[tenant] = OrderedDict()
@@ -164,7 +187,8 @@ class KeySets(PolicyState):
         """Fetch a set; a failure is kept, and nobody asks again for a while."""
         try:
             if found.url is None:
-                found.url = source.url or await _discover(source.issuer, services)
+                realm = self.realm if self._is_realm(source) else None
+                found.url = source.url or await _discover(source.issuer, services, realm)
             response = await services.fetch("GET", found.url, _ACCEPT)
             keys = _read_keys(response)
         except ServiceFailed as error:
@@ -185,9 +209,14 @@ class KeySets(PolicyState):
         found.usable_until = found.fresh_until + _STALE
 
 
-async def _discover(issuer: str, services: Services) -> str:
-    """Return where an issuer's keys are (OpenID Connect Discovery 1.0, 4). Raises ServiceFailed."""
+async def _discover(issuer: str, services: Services, realm: Realm | None) -> str:
+    """Return where an issuer's keys are (OpenID Connect Discovery 1.0, 4). Raises ServiceFailed.
+
+    A realm is asked at its internal address, and its keys are fetched from there.
+    """
     url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+    if realm is not None:
+        url = realm.discovery_url
     response = await services.fetch("GET", url, _ACCEPT)
     try:
         value = json.loads(response.body) if response.status == 200 else None
@@ -196,11 +225,17 @@ async def _discover(issuer: str, services: Services) -> str:
     if not isinstance(value, dict):
         raise ServiceFailed(f"the issuer's discovery responds with {response.status} and no JSON")
     # 4.3: another issuer's document must not be used, or one could speak for another.
-    if value.get("issuer") != issuer:
+    named = value.get("issuer")
+    if named != issuer and (realm is None or not realm.is_described(named)):
         raise ServiceFailed("the issuer's discovery is about another issuer")
     found = value.get("jwks_uri")
     if not isinstance(found, str):
         raise ServiceFailed("the issuer's discovery does not say where its keys are")
+    if realm is not None:
+        inside = realm.internal_url(found)
+        if inside is None:
+            raise ServiceFailed("the realm's keys are at neither of its two addresses")
+        return inside
     if urlsplit(issuer).scheme == "https" and not found.startswith("https://"):
         raise ServiceFailed("the issuer's keys are not behind https as it is itself")
     return found

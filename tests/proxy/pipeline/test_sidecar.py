@@ -438,6 +438,10 @@ async def test_decisions_are_counted_by_tenant(sidecar: Api) -> None:
         assert line in text
     assert 'stoa_authz_refusals_total{reason="credential-missing"} 1' in text
     assert 'stoa_http_requests_total{method="GET",status="200"} 3' in text
+    usage = sidecar.gateway.pipeline.usage.take()
+    counted = {tuple(key): (one.requests, one.refused) for key, one in usage.items()}
+    assert counted == {("acme", "r1", "c1"): (2, 0), ("acme", "r1", ""): (1, 1),
+                       ("globex", "r2", ""): (1, 0)}  # fmt: skip
     # What a heartbeat says.
     assert sidecar.gateway.pipeline.metrics.totals() == (5, 0)
 

@@ -30,7 +30,7 @@ from stoa_proxy.engines.complete.tracing import Tracer
 from stoa_proxy.engines.complete.tunnel import TunnelRules
 from stoa_proxy.engines.complete.upstream.client import Pause, UpstreamClient
 from stoa_proxy.errors import ListenFailed
-from stoa_proxy.foundation.address_guard import AddressGuard, Network
+from stoa_proxy.foundation.address_guard import EVERYWHERE, AddressGuard, Network
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.connection_shares import Excess, ShareBounds
 from stoa_proxy.foundation.descriptors import (
@@ -49,6 +49,7 @@ _FORWARDED = "x-forwarded-for"
 _FORWARDED_SCHEME = "x-forwarded-proto"
 _SCHEME = "http"
 _RETRY = [("Retry-After", "1")]
+_OPERATORS_CALLS = 8
 TOO_MANY = {
     Excess.ALL: problem(503, "Too many connections", "All connections are in use.", _RETRY),
     Excess.CLIENT: problem(
@@ -94,6 +95,14 @@ class AiohttpEngine(Engine):
             lookups_per_tenant=config.lookups_per_tenant,
             pause=pause,
         )
+        # For what settings name, which no rule for tenants' backends is about.
+        self._operators = UpstreamClient(
+            AddressGuard(EVERYWHERE),
+            clock,
+            connections=_OPERATORS_CALLS,
+            per_upstream=_OPERATORS_CALLS,
+            lookups_per_tenant=config.lookups_per_tenant,
+        )
         self._jitter = jitter
         pipeline.backends.balancers.loads = self._client.in_flight.counts
         self._preparer = self._make_preparer()
@@ -138,6 +147,7 @@ class AiohttpEngine(Engine):
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port, which for 0 is a free one. Raises ListenFailed."""
         await self._client.open()
+        await self._operators.open()
         # Anew for each start: time limits belong to one event loop.
         self._preparer = self._make_preparer()
         self._forwarder.restart()
@@ -161,7 +171,7 @@ class AiohttpEngine(Engine):
             bound = await listener.open(host, port)
         except OSError as error:
             await listener.close()
-            await self._client.close()
+            await self._close_clients()
             reason = error.strerror or "the address cannot be used"
             raise ListenFailed(f"cannot listen on {host}:{port}: {reason}") from None
         self._listener = listener
@@ -176,7 +186,11 @@ class AiohttpEngine(Engine):
             await self._end_connections(self._server, drain_seconds)
         self._server = self._listener = None
         await self.on_drained()
+        await self._close_clients()
+
+    async def _close_clients(self) -> None:
         await self._client.close()
+        await self._operators.close()
 
     def _make_protocol(self, server: ConnectionServer) -> Callable[[], asyncio.Protocol]:
         """Return what makes the protocol of a new client connection."""
@@ -196,7 +210,7 @@ class AiohttpEngine(Engine):
         return self._services.of(tenant)
 
     def _make_preparer(self) -> PolicyPreparer:
-        self._services = TenantServices(self._client, self._clock)
+        self._services = TenantServices(self._client, self._operators, self._clock)
         self._own_paths.trace = Tracer(
             self._pipeline,
             self._store,

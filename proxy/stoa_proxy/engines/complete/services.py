@@ -11,6 +11,7 @@ from stoa_proxy.core.expiring_cache import ExpiringCache
 from stoa_proxy.core.match import Target
 from stoa_proxy.core.policy import FetchedResponse
 from stoa_proxy.core.upstream_headers import CONNECT_SECONDS
+from stoa_proxy.engines.base import OPERATOR
 from stoa_proxy.engines.complete.responses import decode_headers
 from stoa_proxy.engines.complete.upstream.client import UpstreamClient
 from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse
@@ -26,10 +27,15 @@ MAX_FETCHED_BYTES = 1024 * 1024
 
 
 class TenantServices:
-    """Services of each tenant, so that what one caches or looks up displaces nothing of others."""
+    """Services of each tenant, so that what one caches or looks up displaces nothing of others.
 
-    def __init__(self, client: UpstreamClient, clock: Clock) -> None:
+    `operators` calls what the operator's settings name, whatever the address rules for backends
+    are; its services are those of no tenant.
+    """
+
+    def __init__(self, client: UpstreamClient, operators: UpstreamClient, clock: Clock) -> None:
         self._client = client
+        self._operators = operators
         self._clock = clock
         self._by_tenant: dict[str, EngineServices] = {}
 
@@ -37,7 +43,8 @@ class TenantServices:
         """Return the services of a tenant, which are made when they are asked for first."""
         services = self._by_tenant.get(tenant)
         if services is None:
-            services = EngineServices(self._client, self._clock, tenant)
+            client = self._operators if tenant == OPERATOR else self._client
+            services = EngineServices(client, self._clock, tenant)
             self._by_tenant[tenant] = services
         return services
 

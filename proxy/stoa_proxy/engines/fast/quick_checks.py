@@ -180,7 +180,7 @@ class QuickCheck:
             block = self._lane.find(link.client_address, _NGINX, rest, data)
         if block is None:
             return False
-        response = self._decide(block, block.method or method.decode(), raw.decode(), query)
+        response = self._decide(block, method.decode(), raw.decode(), query)
         if response is None:
             return False
         engine = self._engine
@@ -194,7 +194,7 @@ class QuickCheck:
     def _decide(
         self, block: KnownBlock, method: str, raw: str, query: bytes | None
     ) -> bytes | None:
-        """Return the response to a check, None where it is not usual."""
+        """Return the response to a check by `method`, None where it is not usual."""
         sidecar, table = self._lane.sidecar, self._engine.store.table
         text = None if query is None else query.decode()
         path = RequestPath(raw, tuple(raw[1:].split("/")), text, is_plain=True)
@@ -203,8 +203,9 @@ class QuickCheck:
             return None
         target = raw if text is None else f"{raw}?{text}"
         head = RequestHead(
-            method, target, block.headers, block.keys, block.client, block.scheme, peer=block.peer
-        )
+            block.method or method, target, block.headers, block.keys, block.client, block.scheme,
+            peer=block.peer,
+        )  # fmt: skip
         context = sidecar.make_context(head, path, block.host, match, table)
         if isinstance(context, Respond):
             return None
@@ -220,19 +221,19 @@ class QuickCheck:
                 return None
             refusal = policy.request_filter(context)
             if refusal is not None:
-                return self._encode(block, sidecar.finish(context, refusal))
+                return self._encode(block, method, sidecar.finish(context, refusal))
         if api.upstream_request_filters or context.hidden_query or api.needs_services:
-            return self._encode(block, sidecar.allow(context))
+            return self._encode(block, method, sidecar.allow(context))
         if not is_known or block.sent is None or block.consumer is not context.consumer:
             block.sent = self._lane.find_response(block, context)
             block.table, block.route = table, context.route
             block.consumer = context.consumer
             block.hidden, block.secret = context.hidden_headers, context.secret_headers
-        sidecar.count_allowed(context.route.tenant_id)
+        sidecar.count_allowed(context)
         result = context.limit_result
         limits = b"" if result is None else limit_lines(result)
         return b"%b%bDate: %b\r\n\r\n" % (block.sent, limits, self._engine.date.value().encode())
 
-    def _encode(self, block: KnownBlock, outcome: Respond) -> bytes:
+    def _encode(self, block: KnownBlock, method: str, outcome: Respond) -> bytes:
         response = block.encode(with_removed(outcome, block.claimed))
-        return encode_own(response, "GET", self._engine.date, is_last=False)
+        return encode_own(response, method, self._engine.date, is_last=False)

@@ -14,8 +14,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final, TypeAlias
 
-import httpx
+import httpcore
 
+from stoa_gitops.adapter_sdk.http.connections import Wire
 from stoa_gitops.errors import GatewayAddressRefused, GatewayUnreachable
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -54,7 +55,7 @@ async def resolve_host(host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-class CheckedTransport(httpx.AsyncBaseTransport):
+class CheckedAddresses:
     """Sends requests to addresses within `networks` only; `inner` sends them.
 
     The host is resolved for each request, all of its addresses are checked, and the request goes to
@@ -64,7 +65,7 @@ class CheckedTransport(httpx.AsyncBaseTransport):
 
     def __init__(
         self,
-        inner: httpx.AsyncBaseTransport,
+        inner: Wire,
         networks: Iterable[str],
         seconds: float,
         resolve: Resolve = resolve_host,
@@ -74,24 +75,26 @@ class CheckedTransport(httpx.AsyncBaseTransport):
         self._seconds = seconds
         self._resolve = resolve
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; raises GatewayAddressRefused, GatewayUnreachable and errors of httpx."""
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Send a request; raises GatewayAddressRefused, GatewayUnreachable, errors of httpcore."""
         url = request.url
-        port = url.port or (443 if url.scheme == "https" else 80)
-        addresses = await self._checked(url.host, port)
+        host = url.host.decode("ascii")
+        addresses = await self._checked(host, url.port or (443 if url.scheme == b"https" else 80))
         # The certificate is for the name, unless a document names another one.
-        extensions = {"sni_hostname": url.host, **request.extensions}
+        extensions = {"sni_hostname": host, **request.extensions}
         for number, address in enumerate(addresses, start=1):
-            sent = httpx.Request(
+            sent = httpcore.Request(
                 request.method,
-                url.copy_with(host=str(address)),
+                httpcore.URL(
+                    scheme=url.scheme, host=str(address), port=url.port, target=url.target
+                ),
                 headers=request.headers,
-                stream=request.stream,
+                content=request.stream,
                 extensions=extensions,
             )
             try:
                 return await self._inner.handle_async_request(sent)
-            except (httpx.ConnectError, httpx.ConnectTimeout):
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 # Nothing was sent. A host of both families may be reachable by one of them.
                 if number == len(addresses):
                     raise

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
+from typing import Final
 
+import httpcore
 import httpx
 
 from stoa_gitops.adapter_sdk.http.auth import (
@@ -15,9 +19,11 @@ from stoa_gitops.adapter_sdk.http.auth import (
     normalise_base_url,
     tls_context,
 )
+from stoa_gitops.adapter_sdk.http.connections import Connections, Wire, proxied
+from stoa_gitops.adapter_sdk.http.encodings import decoded
 from stoa_gitops.adapter_sdk.http.proxies import environment_proxy
 from stoa_gitops.adapter_sdk.http.registered_address import (
-    CheckedTransport,
+    CheckedAddresses,
     Resolve,
     resolve_host,
 )
@@ -30,6 +36,14 @@ from stoa_gitops.errors import (
     GatewayUnreachable,
 )
 from stoa_gitops.model.redaction import Redactor
+
+_PLAIN_TARGET: Final = re.compile(
+    r"(?:/(?!\.)[!$&'()*+,\-.0-9:;=@A-Z_a-z~%]*)+(?:\?[!$&'()*+,\-./0-9:;=?@A-Z_a-z~%]*)?"
+)
+"""A target that goes out as it is: without dot segments, and nothing to be escaped."""
+
+_WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})
+"""Methods whose requests say that they have no body (RFC 9110 §8.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +75,9 @@ class Limits:
 class Transport:
     """One pool of connections, opened on first use. Raises GatewayError and nothing else.
 
-    Requests go to httpx's transport, not through its client: what that adds (redirects, cookies,
-    authentication of its own) must not be, and is a third of a request's CPU (0.62 to 0.44 ms).
-    Gravitee asks whoever sends a cookie of its session for a CSRF token.
+    Requests go to httpcore, and not through httpx: what that adds (redirects, cookies,
+    authentication of its own) must not be, and is half of a request's CPU. Gravitee asks whoever
+    sends a cookie of its session for a CSRF token.
 
     timeout  of the next requests; a test may shorten it
     resolve  finds the addresses of a gateway that registered itself, see `registered_address`
@@ -75,8 +89,8 @@ class Transport:
         self._connection = connection
         self._limits = limits
         self._resolve = resolve
-        self._wire: httpx.AsyncBaseTransport | None = None
-        self._base_url = ""
+        self._wire: Wire | None = None
+        self._base_url = httpx.URL()
         self.timeout = httpx.Timeout(limits.read_seconds, connect=limits.connect_seconds)
         self.redact = Redactor([*connection.credentials.values(), *connection.tls.values()])
 
@@ -106,7 +120,8 @@ class Transport:
             )
         response = await self._request(method, path, what, content, sent)
         try:
-            return await self._receive(response, what)
+            body = await self._collect(self._pieces(response, what), what)
+            return Response(response.status, _named(response), body)
         finally:
             await response.aclose()
 
@@ -124,8 +139,7 @@ class Transport:
             return
         response = await self._request("GET", path, what, None, headers)
         try:
-            named = {name.lower(): value for name, value in response.headers.items()}
-            yield response.status_code, named, self._pieces(response, what)
+            yield response.status, _named(response), self._pieces(response, what)
         finally:
             await response.aclose()
 
@@ -136,42 +150,57 @@ class Transport:
         what: str,
         content: bytes | None,
         sent: Mapping[str, str],
-    ) -> httpx.Response:
+    ) -> httpcore.Response:
         """Send once and return the response with its body unread."""
         wire = self._open()
         try:
-            request = httpx.Request(
+            request = httpcore.Request(
                 method,
-                self._base_url + path,
+                self._url_of(path),
+                headers=self._raw_headers(method, content, sent),
                 content=content,
-                headers={**self._headers, **sent},
                 extensions=self._extensions(),
             )
             return await wire.handle_async_request(request)
-        except httpx.TimeoutException as error:
+        except httpcore.TimeoutException as error:
             raise GatewayUnreachable(
                 f"{what}: no response in time ({type(error).__name__})"
             ) from None
         except (GatewayAddressRefused, GatewayUnreachable) as error:
             raise type(error)(f"{what}: {error}") from None
-        except httpx.LocalProtocolError:
+        except (httpcore.LocalProtocolError, UnicodeEncodeError):
             # h11 checks header values (RFC 9110 §5.5); its text may quote the credential.
             raise GatewayUnauthorized(f"{what}: a header of ours is not valid") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (*_BROKEN, httpx.InvalidURL) as error:
             raise GatewayUnreachable(f"{what}: no connection ({_cause(error)})") from None
 
-    async def _receive(self, response: httpx.Response, what: str) -> Response:
-        body = await self._collect(self._pieces(response, what), what)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Response(response.status_code, headers, body)
+    def _url_of(self, path: str) -> httpcore.URL:
+        base = self._base_url
+        if _PLAIN_TARGET.fullmatch(path):
+            target = base.raw_path.rstrip(b"/") + path.encode("ascii")
+        else:
+            target = httpx.URL(str(base).rstrip("/") + path).raw_path
+        return httpcore.URL(
+            scheme=base.raw_scheme, host=base.raw_host, port=base.port, target=target
+        )
 
-    async def _pieces(self, response: httpx.Response, what: str) -> AsyncIterator[bytes]:
+    def _raw_headers(
+        self, method: str, content: bytes | None, sent: Mapping[str, str]
+    ) -> list[tuple[bytes, bytes]]:
+        named = {"Host": self._base_url.netloc.decode("ascii"), **self._headers, **sent}
+        if content is not None or method in _WITH_LENGTH:
+            named["Content-Length"] = str(len(content or b""))
+        return [(name.encode("ascii"), value.encode("latin-1")) for name, value in named.items()]
+
+    async def _pieces(self, response: httpcore.Response, what: str) -> AsyncIterator[bytes]:
+        encodings = _named(response).get("content-encoding")
+        pieces = response.aiter_stream()
         try:
-            async for piece in response.aiter_bytes():
+            async for piece in decoded(pieces, encodings) if encodings else pieces:
                 yield piece
-        except httpx.TimeoutException:
+        except httpcore.TimeoutException:
             raise GatewayUnreachable(f"{what}: the response stopped half way") from None
-        except httpx.HTTPError as error:
+        except (*_BROKEN, zlib.error) as error:
             message = (
                 f"{what}: the response was cut off or is not HTTP ({_cause(error)}): check baseUrl"
             )
@@ -219,12 +248,12 @@ class Transport:
             headers[credential[0]] = credential[1].reveal()
         return headers
 
-    def _open(self) -> httpx.AsyncBaseTransport:
+    def _open(self) -> Wire:
         if self._wire is not None:
             return self._wire
         base_url = normalise_base_url(self._connection.base_url)
         try:
-            httpx.URL(base_url)
+            parsed = httpx.URL(base_url)
         except httpx.InvalidURL:
             raise GatewayMalformed(
                 "baseUrl has a host that is no name and no address: check baseUrl"
@@ -233,19 +262,12 @@ class Transport:
         # A registered gateway is called without the proxy, which would resolve the name by itself.
         # httpx reads the variables of the environment wrongly, see `environment_proxy`.
         proxy = None if instance.is_registered else environment_proxy(base_url)
-        wire: httpx.AsyncBaseTransport = httpx.AsyncHTTPTransport(
-            verify=tls_context(self._connection),
-            trust_env=False,
-            proxy=httpx.Proxy(proxy) if proxy else None,
-            limits=httpx.Limits(
-                max_connections=self._limits.connections,
-                max_keepalive_connections=self._limits.connections,
-            ),
-        )
+        context, most = tls_context(self._connection), self._limits.connections
+        wire: Wire = proxied(proxy, context, most) if proxy else Connections(context, most)
         if instance.is_registered:
             networks, seconds = instance.registration.networks, self._limits.connect_seconds
-            wire = CheckedTransport(wire, networks, seconds, self._resolve)
-        self._wire, self._base_url = wire, base_url
+            wire = CheckedAddresses(wire, networks, seconds, self._resolve)
+        self._wire, self._base_url = wire, parsed
         return wire
 
     def _extensions(self) -> dict[str, object]:
@@ -253,6 +275,22 @@ class Transport:
         # The name for SNI (RFC 6066 §3) and for the certificate, where baseUrl has an address.
         tls = self._connection.instance.tls
         return {**found, "sni_hostname": tls.server_name} if tls and tls.server_name else found
+
+
+_BROKEN: Final = (
+    httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+)  # fmt: skip
+"""What ends an exchange in httpcore, timeouts apart."""
+
+
+def _named(response: httpcore.Response) -> dict[str, str]:
+    """Return headers by their names in lower case; several of one name are one (RFC 9110 §5.3)."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in response.headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def _cause(error: Exception) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from stoa_gitops.adapters.webmethods.entities.actions import differences
 from stoa_gitops.adapters.webmethods.entities.marks import text_of
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
+from stoa_gitops.adapters.webmethods.mapping.limits import TEMPLATE
 
 if TYPE_CHECKING:
     from stoa_gitops.adapters.webmethods.node.snapshot import ApiGroup, Snapshot
@@ -173,8 +174,8 @@ def _shows_api(snapshot: Snapshot, api_id: str, wanted: tuple[str, bool] | None)
 
 
 def _shows_actions(shown: ApiGroup, written: ApiGroup) -> bool:
-    """Whether the actions of an API are those that were written: the limits of a plan change while
-    nothing else of its API does.
+    """Whether an API has the actions that were written, and limits with their subscribers: those
+    of a plan change while nothing else of the API does.
     """
     if not written.held.is_whole:
         return True
@@ -182,6 +183,7 @@ def _shows_actions(shown: ApiGroup, written: ApiGroup) -> bool:
     return held.keys() == {str(one["id"]) for one in written.held.actions} and not any(
         any(differences(one["parameters"], held[str(one["id"])].get("parameters"), ""))
         for one in written.held.actions
+        if one["templateKey"] == TEMPLATE
     )
 
 

@@ -26,6 +26,8 @@ REACHABLE: Final = "GatewayReachable"
 IN_SYNC: Final = "InSync"
 CATALOG_READY: Final = "CatalogReady"
 
+_MAX_WARNINGS: Final = 3
+
 
 def cycle_conditions(result: CycleResult, generation: int, now: datetime) -> Iterator[Condition]:
     """Yield the conditions of a gateway after a cycle; `generation` is the number of the cycle."""
@@ -49,7 +51,8 @@ def cycle_conditions(result: CycleResult, generation: int, now: datetime) -> Ite
         return
     yield condition(REACHABLE, ConditionStatus.TRUE, ConditionReason.OBSERVED)
     if report.is_converged:
-        yield condition(IN_SYNC, ConditionStatus.TRUE, ConditionReason.APPLIED)
+        message = "; ".join(plan.warnings[:_MAX_WARNINGS])
+        yield condition(IN_SYNC, ConditionStatus.TRUE, ConditionReason.APPLIED, message)
     else:
         yield condition(
             IN_SYNC, ConditionStatus.FALSE, *_out_of_sync_reason(report, result.suspended)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from stoa_gitops.errors import LeaseHeld
@@ -101,8 +101,12 @@ async def prepare_plan(
     actual = await session.observe(desired)
     if actual.error is not None:
         return session.unreadable(run, actual.error, actual.error_reason, actual.retry_after)
-    plan = await session.plan(desired, actual, adopting)
-    return session.guard(plan)
+    prepared = await session.plan(desired, actual, adopting)
+    if health.warnings:
+        plan = prepared.plan
+        plan = replace(plan, warnings=(*health.warnings, *plan.warnings))
+        prepared = replace(prepared, plan=plan)
+    return session.guard(prepared)
 
 
 async def apply_plan(

@@ -30,17 +30,15 @@ from stoa_gitops.model.secret import Value
 from stoa_gitops.model.unmapped import Unmapped
 
 # STOA gateway 0.9.25 compares `path_prefix` with str.starts_with, without a segment boundary.
-LOOSE_MATCH = (
-    "this gateway matches path prefixes by letters, not by segments: /apis/a also answers for"
-    " /apis/ab"
-)
+LOOSE_MATCH: Final = "/apis/a answers for /apis/ab, too"
 
 
 def build(connection: Connection) -> GatewayAdapter:
     """Return the adapter of one connection."""
     is_inside = connection.inside is not None
     client = StoaClient(AdminClient(connection, classify=classify), is_shared=is_inside)
-    return StoaAdapter(connection.owner, client, has_limit=not is_inside)
+    gateway_type = connection.instance.gateway_type
+    return StoaAdapter(connection.owner, client, has_limit=not is_inside, gateway_type=gateway_type)
 
 
 BATCH: Final = "batch"
@@ -50,15 +48,19 @@ BATCH: Final = "batch"
 class StoaAdapter(ResourceAdapter):
     """One STOA gateway; its extensions are read once, and again with each health check.
 
-    `has_limit` is whether calls of its admin API may be counted there.
+    `has_limit` is whether calls of its admin API may be counted there; `gateway_type` says in which
+    mode it runs.
     """
 
     title = "STOA gateway"
 
-    def __init__(self, owner: str, client: StoaClient, *, has_limit: bool = True) -> None:
+    def __init__(
+        self, owner: str, client: StoaClient, *, has_limit: bool = True, gateway_type: str = ""
+    ) -> None:
         self._owner = owner
         self._client = client
         self._has_limit = has_limit
+        self._gateway_type = gateway_type
         self._extensions: Extensions | None = None
 
     # life cycle
@@ -72,10 +74,8 @@ class StoaAdapter(ResourceAdapter):
             # Cached lists were mapped by the rules of other extensions.
             self._client.clear_cache()
         self._use(extensions)
-        warnings: tuple[str, ...] = () if "api_id" in extensions else (LOOSE_MATCH,)
-        unattached = rules.unattached_in(health)
-        if unattached:
-            warnings += (unattached,)
+        found = rules.unattached_in(health), rules.idleness_of(self._gateway_type, extensions)
+        warnings = tuple(filter(None, found))
         data = {
             "version": health["version"],
             "status": str(health.get("status", "ok")),
@@ -89,6 +89,12 @@ class StoaAdapter(ResourceAdapter):
     async def disconnect(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+    @property
+    def notes(self) -> tuple[str, ...]:  # type: ignore[override]  # the gateway decides them
+        """What people have to know of a real gateway, once its extensions were read."""
+        is_plain = self._extensions is not None and not rules.is_extended(self._extensions)
+        return (LOOSE_MATCH,) if is_plain else ()
 
     def capabilities(self) -> Capabilities | None:
         """Return the running gateway's capabilities, known once its extensions were read."""

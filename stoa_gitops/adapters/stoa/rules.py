@@ -258,6 +258,20 @@ def unattached_in(health: Mapping[str, Any]) -> str:
     return f"{count} policies on the gateway name no API and protect nothing: {shown}"
 
 
+_IDLE: Final[Mapping[str, tuple[str, int]]] = {
+    "stoa_sidecar": ("sidecar", 404), "stoa_proxy": ("proxy", 502), "stoa_shadow": ("shadow", 404),
+}  # fmt: skip
+"""Modes in which STOA gateway 0.9.25 takes routes and serves none, and what it answers instead."""
+
+
+def idleness_of(gateway_type: str, extensions: Extensions) -> str:
+    """Return a warning about a real gateway that serves no API in its mode; empty for others."""
+    if is_extended(extensions) or gateway_type not in _IDLE:
+        return ""
+    mode, status = _IDLE[gateway_type]
+    return f"a STOA gateway 0.9.25 in mode {mode} takes routes and serves none: it answers {status}"
+
+
 def credential_types(value: Mapping[str, Any]) -> list[str]:
     """Return the types of an application's credentials, each once."""
     return sorted({str(credential["type"]) for credential in value["credentials"]})

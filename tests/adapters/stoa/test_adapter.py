@@ -39,11 +39,13 @@ async def without_pause(seconds: float) -> None: ...
 
 
 @asynccontextmanager
-async def adapter_for(app: web.Application, token: str = TOKEN) -> AsyncIterator[StoaAdapter]:
+async def adapter_for(
+    app: web.Application, token: str = TOKEN, gateway_type: str = ""
+) -> AsyncIterator[StoaAdapter]:
     runner, base_url = await listening(app)
     link = connection(base_url, auth=GatewayAuth("bearer"), credentials={"token": token})
     http = AdminClient(link, classify=classify, sleep=without_pause)
-    adapter = StoaAdapter("default", StoaClient(http))
+    adapter = StoaAdapter("default", StoaClient(http), gateway_type=gateway_type)
     try:
         yield adapter
     finally:
@@ -82,9 +84,28 @@ async def test_health_names_version_and_extensions(stoa: Stoa) -> None:
     assert (result.data or {})["extensions"] == sorted(named)
 
 
-async def test_the_real_gateway_is_warned_about_prefixes_by_letters(real: Stoa, ours: Stoa) -> None:
-    assert (await real.adapter.health_check()).warnings == (LOOSE_MATCH,)
-    assert (await ours.adapter.health_check()).warnings == ()
+async def test_of_a_real_gateway_it_is_noted_that_prefixes_match_by_letters(
+    real: Stoa, ours: Stoa
+) -> None:
+    assert real.adapter.notes == (), "nobody has asked it yet"
+    for stoa in (real, ours):
+        assert (await stoa.adapter.health_check()).warnings == ()
+    assert real.adapter.notes == (LOOSE_MATCH,)
+    assert ours.adapter.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("gateway_type", "status"),
+    [("stoa_proxy", "502"), ("stoa_sidecar", "404"), ("stoa_shadow", "404"), ("stoa_edge_mcp", "")],
+)
+async def test_a_real_gateway_in_a_mode_that_serves_no_api_is_warned_of(
+    gateway_type: str, status: str
+) -> None:
+    for dialect in Dialect:
+        async with adapter_for(StoaDouble(dialect).app(), gateway_type=gateway_type) as adapter:
+            warnings = (await adapter.health_check()).warnings
+        is_warned = bool(status) and dialect is Dialect.REAL
+        assert [status in text for text in warnings] == [True] * is_warned
 
 
 async def test_capabilities_are_those_of_the_running_gateway(real: Stoa, ours: Stoa) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stoa_gitops.adapter_sdk.contract import AdapterResult
 from stoa_gitops.adapters.memory.server import Fault
+from stoa_gitops.model.conditions import ConditionStatus
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
+from stoa_gitops.reconcile.conditions import cycle_conditions
 from stoa_gitops.reconcile.cycle import cycle
 from stoa_gitops.reconcile.session import GatewaySession
 from stoa_gitops.reconcile.suspension import suspend
@@ -45,6 +49,23 @@ async def test_a_cycle_takes_its_steps_in_order(tmp_path: Path, steps: list[str]
     assert steps == [*FIRST_HALF, "write"]
     assert [outcome.status for outcome in result.report.outcomes] == [Status.APPLIED]
     assert result.is_ok
+
+
+async def test_what_the_health_check_warns_of_is_in_the_plan_and_beside_in_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = GatewaySession.check_health
+
+    async def check_health(self: GatewaySession) -> AdapterResult:
+        return replace(await real(self), warnings=("it serves none",))
+
+    monkeypatch.setattr(GatewaySession, "check_health", check_health)
+    async with rig(tmp_path) as one:
+        result = await cycle(one.session, one.assignment(resource()))
+    assert result.report.plan.warnings == ("it serves none",)
+    found = {one.type: one for one in cycle_conditions(result, 1, NOW)}
+    assert found["InSync"].status is ConditionStatus.TRUE
+    assert found["InSync"].message == "it serves none"
 
 
 async def test_a_cycle_without_changes_writes_nothing(tmp_path: Path, steps: list[str]) -> None:

@@ -265,7 +265,10 @@ class Gateway:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(  # noqa: S104 - nothing is bound here
             self._config.host, self._config.host
         )
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        scheme = "http" if self._config.tls is None else "https"
+        return (
+            f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
+        )
 
     async def update_backends(self, allow: Iterable[str], deny: Iterable[str] = ()) -> None:
         """Check backend addresses by these CIDRs from now on. Raises ValueError for a wrong one.

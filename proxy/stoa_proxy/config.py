@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from stoa_proxy import control_plane_config, keycloak_config
+from stoa_proxy import control_plane_config, keycloak_config, tls_config
 from stoa_proxy.control_plane_config import ControlPlaneConfig, control_plane_from_env
 from stoa_proxy.errors import ConfigInvalid
 from stoa_proxy.foundation.address_guard import AddressGuard, Network, parse_networks
 from stoa_proxy.foundation.environment import read_list, read_number, read_text
+from stoa_proxy.foundation.server_certificates import TlsFiles
 from stoa_proxy.keycloak_config import Realm, realm_from_env
+from stoa_proxy.tls_config import tls_from_env
 
 _ENVIRONMENTS = {
     "dev": "dev",
@@ -76,6 +78,7 @@ VARIABLES: Final = frozenset(
         UPSTREAM, _UPSTREAM_TIMEOUT,
         "STOA_HOST", "STOA_LOG_LEVEL", "STOA_PORT", "STOA_STATE_DIR", "STOA_TENANT_ID", PROXIES,
         ENGINE, *BOUNDS, *control_plane_config.VARIABLES, *keycloak_config.VARIABLES,
+        *tls_config.VARIABLES,
     }
 )  # fmt: skip
 """All variables that `config_from_env` reads."""
@@ -103,7 +106,8 @@ class ProxyConfig:
     `realm` is the identity provider whose tokens are checked.
     `engine` is one of ENGINES, `aiohttp` the complete one. `mode` is one of MODES. `authz_callers`
     are CIDRs from which a sidecar is asked for decisions. `upstream_url` takes, in mode `proxy`,
-    what no route of the table is for, within `upstream_timeout` seconds.
+    what no route of the table is for, within `upstream_timeout` seconds. `tls` are
+    certificates of the listener; None is plain HTTP.
     `log_level` is one of LOG_LEVELS; it is for the process, and embedding ones have their own.
     Raises ConfigInvalid.
 
@@ -142,6 +146,7 @@ class ProxyConfig:
     authz_callers: tuple[str, ...] = LOOPBACK
     upstream_url: str | None = None
     upstream_timeout: float = 30.0
+    tls: TlsFiles | None = None
     head_seconds: float = 30.0
     upload_seconds: float = 30.0
     write_seconds: float = 30.0
@@ -255,7 +260,7 @@ def unknown_variables(env: Mapping[str, str]) -> list[str]:
 
 
 def bounds_from_env(env: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields of ProxyConfig that variables of BOUNDS and PROXIES set.
+    """Return the fields of ProxyConfig that variables of BOUNDS, PROXIES and STOA_TLS_* set.
 
     Raises ConfigInvalid.
     """
@@ -264,8 +269,12 @@ def bounds_from_env(env: Mapping[str, str]) -> dict[str, Any]:
         value = read_number(env, variable)
         if value is not None:
             fields[name] = value
-    proxies = read_list(env, PROXIES)
-    return {**fields, "trusted_proxies": proxies} if proxies else fields
+    proxies, tls = read_list(env, PROXIES), tls_from_env(env)
+    if proxies:
+        fields["trusted_proxies"] = proxies
+    if tls is not None:
+        fields["tls"] = tls
+    return fields
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:

@@ -126,6 +126,10 @@ class UpstreamFailed(ProxyError):
         self.was_reused = was_reused
 
 
+class CertificateUnusable(ProxyError):
+    """A certificate or key that cannot be used; the message names the file and the reason."""
+
+
 class ControlPlaneFailed(ProxyError):
     """A call to the control plane without a usable response; the message says why."""
 

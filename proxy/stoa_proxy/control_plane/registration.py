@@ -62,7 +62,8 @@ def _admin_url(config: ProxyConfig, settings: ControlPlaneConfig, port: int) -> 
     # A name that is no name of a host would make a URL of nothing.
     own = own if _HOST.fullmatch(own) else socket.gethostname()
     host = own if config.host in _ALL_ADDRESSES else config.host
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "http" if config.tls is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def read_member(response: Response, settings: ControlPlaneConfig, environment: str) -> Member:

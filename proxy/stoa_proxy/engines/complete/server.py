@@ -29,7 +29,7 @@ from stoa_proxy.engines.complete.services import TenantServices
 from stoa_proxy.engines.complete.tracing import Tracer
 from stoa_proxy.engines.complete.tunnel import TunnelRules
 from stoa_proxy.engines.complete.upstream.client import Pause, UpstreamClient
-from stoa_proxy.errors import ListenFailed
+from stoa_proxy.errors import CertificateUnusable, ListenFailed
 from stoa_proxy.foundation.address_guard import EVERYWHERE, AddressGuard, Network
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.connection_shares import Excess, ShareBounds
@@ -39,6 +39,7 @@ from stoa_proxy.foundation.descriptors import (
     requests_per_tenant,
     requests_per_upstream,
 )
+from stoa_proxy.foundation.server_certificates import ServerCertificates
 from stoa_proxy.http.forwarded import forwarded_client, forwarded_scheme, is_proxy
 from stoa_proxy.http.heads import Headers, RequestHead, lower_names
 from stoa_proxy.own_paths import ADMIN_SECONDS, ADMIN_TIMED_OUT, AdminCall, OwnPaths, ReadyCall
@@ -47,7 +48,6 @@ from stoa_proxy.pipeline.decide import Pipeline
 _log = logging.getLogger("stoa_proxy.engine")
 _FORWARDED = "x-forwarded-for"
 _FORWARDED_SCHEME = "x-forwarded-proto"
-_SCHEME = "http"
 _RETRY = [("Retry-After", "1")]
 _OPERATORS_CALLS = 8
 TOO_MANY = {
@@ -76,6 +76,8 @@ class AiohttpEngine(Engine):
         per_client = connections_per_client(config.connections_per_client, connections)
         per_tenant = requests_per_tenant(config.requests_per_tenant, connections)
         per_upstream = requests_per_upstream(config.requests_per_upstream, connections)
+        self._certificates = None if config.tls is None else ServerCertificates(config.tls)
+        self.scheme = "http" if config.tls is None else "https"
         self._proxies = config.proxies()
         self._share_bounds = ShareBounds(connections, per_client, self._proxies)
         # What an operator asks for is not reduced.
@@ -166,9 +168,20 @@ class AiohttpEngine(Engine):
             max_line_size=64 * 1024,
             max_field_size=32 * 1024,
         )
-        listener = Listener(self._make_protocol(server), server.shares.close_idle, self._clock)
+        certificates = self._certificates
+        listener = Listener(
+            self._make_protocol(server),
+            server.shares.close_idle,
+            self._clock,
+            certificates=certificates,
+        )
         try:
+            if certificates is not None:
+                certificates.load()
             bound = await listener.open(host, port)
+        except CertificateUnusable as error:
+            await self._client.close()
+            raise ListenFailed(f"the certificates of the listener: {error}") from None
         except OSError as error:
             await listener.close()
             await self._close_clients()
@@ -225,7 +238,7 @@ class AiohttpEngine(Engine):
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
         assert isinstance(connection, Connection), "`ConnectionServer` makes no others"
-        head = _read_head(request, connection.client_address, self._proxies)
+        head = _read_head(request, connection.client_address, self.scheme, self._proxies)
         response = await self._respond(request, connection, head)
         if "upgrade" in head.keys or head.method == "CONNECT":
             # What follows such a request was not framed as HTTP, so it must not be read as such.
@@ -335,7 +348,11 @@ def _most(counts: Mapping[Any, int]) -> int:
 
 
 def read_client(
-    peer: str, headers: Headers, keys: tuple[str, ...], proxies: tuple[Network, ...]
+    peer: str,
+    scheme: str,
+    headers: Headers,
+    keys: tuple[str, ...],
+    proxies: tuple[Network, ...],
 ) -> tuple[str, str]:
     """Return the client's address and scheme: those of the connection, or what a proxy says.
 
@@ -343,14 +360,16 @@ def read_client(
     case.
     """
     if not proxies or not is_proxy(peer, proxies):
-        return peer, _SCHEME
+        return peer, scheme
     pairs = list(zip(keys, headers, strict=True))
     schemes = [pair[1] for key, pair in pairs if key == _FORWARDED_SCHEME]
     clients = [pair[1] for key, pair in pairs if key == _FORWARDED]
-    return forwarded_client(peer, clients, proxies), forwarded_scheme(schemes, _SCHEME)
+    return forwarded_client(peer, clients, proxies), forwarded_scheme(schemes, scheme)
 
 
-def _read_head(request: web.BaseRequest, peer: str, proxies: tuple[Network, ...]) -> RequestHead:
+def _read_head(
+    request: web.BaseRequest, peer: str, scheme: str, proxies: tuple[Network, ...]
+) -> RequestHead:
     """Return the head of a request that the address `peer` sent.
 
     Bytes of values outside ASCII are opaque (RFC 9110, 5.5): what is no UTF-8 stands in the text as
@@ -358,7 +377,7 @@ def _read_head(request: web.BaseRequest, peer: str, proxies: tuple[Network, ...]
     """
     headers = tuple(request.headers.items())
     keys = lower_names(headers)
-    client, scheme = read_client(peer, headers, keys, proxies)
+    client, scheme = read_client(peer, scheme, headers, keys, proxies)
     return RequestHead(
         method=request.method,
         target=request.raw_path,

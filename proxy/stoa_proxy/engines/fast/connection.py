@@ -201,7 +201,9 @@ class FastConnection(ClientLink):
         self.is_closing = self.is_closing or fields.is_last
         has_body = self._framing.is_inside_body
         peer = self.client_address
-        client, scheme = read_client(peer, fields.headers, fields.keys, engine.proxies)
+        client, scheme = read_client(
+            peer, engine.scheme, fields.headers, fields.keys, engine.proxies
+        )
         head = RequestHead(
             parsed.method, parsed.target, fields.headers, fields.keys, client, scheme, has_body,
             peer=peer,

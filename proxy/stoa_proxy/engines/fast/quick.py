@@ -200,7 +200,8 @@ class QuickLane:
         self, method: str, target: str, path: RequestPath, block: Block, match: Match, client: str
     ) -> RequestContext:
         """Return the context of a request as the pipeline makes it."""
-        head = RequestHead(method, target, block.headers, block.keys, client)
+        scheme = self._engine.scheme
+        head = RequestHead(method, target, block.headers, block.keys, client, scheme)
         table = self._table
         assert table is not None
         context = self._pipeline.make_context(head, path, block.host, match, table)

@@ -133,7 +133,8 @@ class CheckLane:
             return None
         if not self.sidecar.is_caller(peer):
             return None
-        _, scheme = read_client(peer, fields.headers, fields.keys, self._engine.proxies)
+        engine = self._engine
+        _, scheme = read_client(peer, engine.scheme, fields.headers, fields.keys, engine.proxies)
         target = PATH if line else f"{PATH}/"
         head = RequestHead("GET", target, fields.headers, fields.keys, "", scheme, peer=peer)
         read = read_original if line else read_envoy

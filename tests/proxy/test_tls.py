@@ -1,0 +1,257 @@
+"""A listener of TLS: which certificate it shows, whom it lets in, and that it follows its files."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import ssl
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from stoa_proxy.app import Gateway
+from stoa_proxy.config import ProxyConfig, config_from_env
+from stoa_proxy.engines.complete import listener
+from stoa_proxy.errors import CertificateUnusable, ConfigInvalid, ListenFailed
+from stoa_proxy.foundation.server_certificates import ServerCertificates, TlsFiles
+
+from tests.proxy.conftest import LOOPBACK, TOKEN, Upstream, current_engine, route_body
+
+NOW = dt.datetime.now(dt.UTC)
+
+
+class Authority:
+    """Makes certificates in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
+        self.file = folder / "ca.pem"
+        self._write(self.file, self._build(self.name, self.key.public_key(), [], is_ca=True))
+
+    def issue(self, file: str, *names: str, password: bytes | None = None) -> TlsFiles:
+        """Write FILE.crt and FILE.key for names; the serial number tells two apart."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, file)])
+        certificate, secret = self.folder / f"{file}.crt", self.folder / f"{file}.key"
+        certificate.parent.mkdir(parents=True, exist_ok=True)
+        self._write(certificate, self._build(subject, key.public_key(), list(names)))
+        secret.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.BestAvailableEncryption(password)
+                if password
+                else serialization.NoEncryption(),
+            )
+        )
+        return TlsFiles(certificate, secret)
+
+    def _build(self, subject: x509.Name, key: Any, names: list[str], *, is_ca: bool = False) -> Any:
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(NOW - dt.timedelta(days=1))
+            .not_valid_after(NOW + dt.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+        )
+        if names:
+            found = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+            builder = builder.add_extension(found, critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+    def _write(self, path: Path, certificate: Any) -> None:
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _quick_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "LOOK_SECONDS", 0.01)
+
+
+class Served:
+    """A gateway with TLS, and a client that trusts the authority."""
+
+    def __init__(self, authority: Authority, files: TlsFiles) -> None:
+        self.authority = authority
+        config = ProxyConfig(
+            engine=current_engine(), port=0, admin_api_token=TOKEN, backends_allow=LOOPBACK,
+            tls=files,
+        )  # fmt: skip
+        self.gateway = Gateway(config)
+
+    async def __aenter__(self) -> Self:
+        await self.gateway.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.gateway.stop(0.2)
+
+    async def shown(self, name: str | None, client: TlsFiles | None = None) -> tuple[str, bytes]:
+        """Return the common name of the certificate that a name gets, and what /health answers."""
+        context = ssl.create_default_context(cafile=str(self.authority.file))
+        context.check_hostname = False
+        if client is not None:
+            context.load_cert_chain(client.certificate, client.key)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.gateway.port, ssl=context, server_hostname=name or ""
+        )
+        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        found = writer.get_extra_info("ssl_object").getpeercert()
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+        return dict(part for (part,) in found["subject"])["commonName"], answer[:15]
+
+
+OK = b"HTTP/1.1 200 OK"
+
+
+async def test_a_name_gets_its_certificate_and_everybody_else_the_first(
+    authority: Authority,
+) -> None:
+    first = authority.issue("first", "first.test")
+    authority.issue("more/shop", "shop.test", "*.shop.test")
+    authority.issue("more/other", "other.test")
+    files = TlsFiles(first.certificate, first.key, authority.folder / "more")
+    async with Served(authority, files) as served:
+        for name, file in (
+            ("first.test", "first"), ("SHOP.test", "more/shop"), ("api.shop.test", "more/shop"),
+            ("a.api.shop.test", "first"), ("other.test", "more/other"), ("nobody.test", "first"),
+            (None, "first"),
+        ):  # fmt: skip
+            assert await served.shown(name) == (file, OK), name
+
+
+async def test_requests_and_what_backends_learn_of_them(
+    authority: Authority, upstream: Upstream
+) -> None:
+    async with Served(authority, authority.issue("first", "first.test")) as served:
+        assert served.gateway.base_url.startswith("https://")
+        context = ssl.create_default_context(cafile=str(authority.file))
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
+            url, name = served.gateway.base_url, {"server_hostname": "first.test"}
+            body = route_body(upstream.url, "/a")
+            made = await session.post(f"{url}/admin/apis", json=body, headers=headers, **name)
+            assert made.status == 201
+            for _ in range(3):
+                async with session.get(f"{url}/a/x", **name) as answer:
+                    assert answer.status == 200
+            large = os.urandom(300_000)
+            async with session.post(f"{url}/a/x", data=large, **name) as answer:
+                assert answer.status == 200
+    assert [seen.all("X-Forwarded-Proto") for seen in upstream.seen] == [["https"]] * 4
+    assert upstream.seen[-1].body == large
+
+
+async def test_certificates_are_read_again_and_broken_ones_change_nothing(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = authority.issue("first", "first.test")
+    async with Served(authority, files) as served:
+        assert (await served.shown("first.test"))[0] == "first"
+        files.certificate.write_bytes(b"nothing")
+        async with asyncio.timeout(5):
+            while "the certificates stay as they were" not in caplog.text:
+                await asyncio.sleep(0.01)
+        assert await served.shown("first.test") == ("first", OK)
+        renewed = authority.issue("renewed", "first.test")
+        renewed.key.replace(files.key)
+        renewed.certificate.replace(files.certificate)
+        async with asyncio.timeout(5):
+            while (await served.shown("first.test"))[0] != "renewed":
+                await asyncio.sleep(0.01)
+
+
+async def test_only_clients_of_the_authority_come_in(authority: Authority) -> None:
+    first, client = authority.issue("first", "first.test"), authority.issue("client")
+    files = TlsFiles(first.certificate, first.key, None, authority.file)
+    (authority.folder / "elsewhere").mkdir()
+    stranger = Authority(authority.folder / "elsewhere").issue("stranger")
+
+    async def answer(shown: TlsFiles | None) -> bytes:
+        try:
+            return (await served.shown("first.test", shown))[1]
+        except (ssl.SSLError, ConnectionError):
+            return b""
+
+    async with Served(authority, files) as served:
+        assert [await answer(one) for one in (client, None, stranger)] == [OK, b"", b""]
+
+
+async def test_a_client_that_never_shakes_hands_keeps_nobody_out(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "_HANDSHAKES_PER_CLIENT", 3)
+    async with Served(authority, authority.issue("first", "first.test")) as served:
+        silent = [
+            await asyncio.open_connection(
+                "127.0.0.1", served.gateway.port, local_addr=("127.0.0.9", 0)
+            )
+            for _ in range(4)
+        ]
+        # The fourth of one client is closed at once, and others are served.
+        async with asyncio.timeout(5):
+            assert await silent[3][0].read() == b""
+        assert await served.shown("first.test") == ("first", OK)
+        # Plain HTTP is no handshake.
+        writer = silent[0][1]
+        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(5):
+            assert b"200" not in await silent[0][0].read()
+        for _, writer in silent:
+            writer.close()
+
+
+@pytest.mark.parametrize("wrong", ["missing", "key", "password", "text", "ca", "folder", "names"])
+def test_files_that_cannot_be_used_are_named(authority: Authority, wrong: str) -> None:
+    good, other = authority.issue("good", "good.test"), authority.issue("other", "o.test")
+    more = authority.folder / "more"
+    files = {
+        "missing": TlsFiles(authority.folder / "none.crt", good.key),
+        "key": TlsFiles(good.certificate, other.key),
+        "password": authority.issue("locked", "l.test", password=b"secret"),
+        "text": TlsFiles(good.key, good.key),
+        "ca": TlsFiles(good.certificate, good.key, None, good.key),
+        "folder": TlsFiles(good.certificate, good.key, more),
+        "names": TlsFiles(good.certificate, good.key, more),
+    }[wrong]
+    if wrong == "names":
+        authority.issue("more/nameless")
+    with pytest.raises(CertificateUnusable, match=str(authority.folder)) as refused:
+        ServerCertificates(files).load()
+    assert str(refused.value).rpartition(": ")[2]
+
+
+async def test_a_gateway_without_usable_certificates_does_not_start(tmp_path: Path) -> None:
+    files = TlsFiles(tmp_path / "none.crt", tmp_path / "none.key")
+    gateway = Gateway(ProxyConfig(engine=current_engine(), port=0, tls=files))
+    with pytest.raises(ListenFailed, match=r"none\.crt"):
+        await gateway.start()
+
+
+def test_a_part_of_the_settings_is_refused() -> None:
+    env = {"STOA_TLS_CERT_FILE": "a.crt", "STOA_TLS_KEY_FILE": "a.key"}
+    assert config_from_env(env).tls == TlsFiles(Path("a.crt"), Path("a.key"))
+    assert config_from_env({}).tls is None
+    with pytest.raises(ConfigInvalid, match="STOA_TLS_KEY_FILE must be set, too"):
+        config_from_env({"STOA_TLS_CERT_FILE": "a.crt"})
+    with pytest.raises(ConfigInvalid, match="STOA_TLS_CERT_FILE and STOA_TLS_KEY_FILE must be"):
+        config_from_env({"STOA_TLS_CLIENT_CA_FILE": "ca.pem"})

@@ -43,7 +43,9 @@ Capabilities: TypeAlias = Mapping[str, Capability]
 - objects: `api`, `application`, `policy:<type>`, `credential:<type>`, and the extended kinds of
   `model.kinds` (`auth_server`, `strategy`, `scope`, `alias`, `config`)
 - fields: `plans`, `hosts`, `strip_path:false`, `timeout`, `retries`, `fallback`,
-  `backend_auth:header`, `backend_auth:query`, `multiple_routes`, `builtin_echo`, `inactive`,
+  `backend_auth:header`, `backend_auth:query`, `backend_auth:basic`,
+  `backend_auth:oauth2_client_credentials`, `multiple_routes`, `builtin_echo`, `inactive`,
+  `backends` (several of them), `health_check:active`, `health_check:passive`,
   `soap` (an API that a WSDL describes),
   `either_credential` (a key or a token lets in, where an API has both policies)
 - methods: `archive`

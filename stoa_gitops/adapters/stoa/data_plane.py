@@ -42,6 +42,11 @@ _OF_TOKENS: Final = ("x-credential-", "x-authenticated-")
 _MOST_CLAIMS: Final = 64
 _MOST_SINKS: Final = 8
 _MOST_VARYING: Final = 32
+_CHECK_BOUNDS: Final = (
+    ("active", "interval", 100, 86_400_000),
+    ("active", "timeout", 1, 60_000),
+    ("passive", "ejectFor", 1, 86_400_000),
+)
 _LONGEST_BACKOFF_MS: Final = 10_000
 _MOST_FAILURES: Final = 10**12
 # Controls, `%u002f`, and UTF-8 in more bytes than a character needs.
@@ -78,11 +83,8 @@ def _api_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
         yield Loss(message, at=("backend", "timeout"))
     if backend["retries"] > _MOST_RETRIES:
         yield Loss(f"{backend['retries']} retries: it tries 10 times", at=("backend", "retries"))
-    auth = backend.get("auth")
-    if auth and not _can_carry(auth["in"], auth["name"]):
-        message = f"the {auth['in']} {auth['name']!r} cannot carry a credential"
-        yield Loss(message, at=("backend", "auth", "name"))
-    yield from _url_losses(backend["url"], ("backend", "url"))
+    yield from _auth_losses(backend.get("auth") or {})
+    yield from _balancing_losses(backend)
     if "fallback" in backend:
         yield from _url_losses(backend["fallback"], ("backend", "fallback"))
     for number, route in enumerate(spec["routes"]):
@@ -97,6 +99,30 @@ def _api_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
                 yield Loss(message, at=("plans", number))
         if "burst" in plan and sum(isinstance(count, int) for count in plan.values()) == 1:
             yield Loss("a burst without a rate: it needs one", at=("plans", number))
+
+
+def _auth_losses(auth: Mapping[str, Any]) -> Iterator[Loss]:
+    at: Path = ("backend", "auth")
+    if "in" in auth and not _can_carry(auth["in"], auth["name"]):
+        message = f"the {auth['in']} {auth['name']!r} cannot carry a credential"
+        yield Loss(message, at=(*at, "name"))
+    if "tokenUrl" in auth:
+        yield from _url_losses(auth["tokenUrl"], (*at, "tokenUrl"))
+        if not auth["clientId"].strip():
+            yield Loss("a client id of blanks: it takes visible ones", at=(*at, "clientId"))
+
+
+def _balancing_losses(backend: Mapping[str, Any]) -> Iterator[Loss]:
+    if "targets" not in backend:
+        yield from _url_losses(backend["url"], ("backend", "url"))
+    for number, target in enumerate(backend.get("targets", ())):
+        yield from _url_losses(target["url"], ("backend", "targets", number, "url"))
+    check, at = backend.get("healthCheck", {}), ("backend", "healthCheck")
+    for kind, name, least, most in _CHECK_BOUNDS:
+        duration = check.get(kind, {}).get(name)
+        if duration is not None and not least <= duration_ms(duration) <= most:
+            message = f"{name} of {duration}: it takes {least} ms to {most:,} ms"
+            yield Loss(message, at=(*at, kind, name))
 
 
 # Remembered, for documents share timeouts, hosts and headers.

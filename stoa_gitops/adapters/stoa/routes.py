@@ -20,6 +20,15 @@ from stoa_gitops.adapter_sdk.unreadable import (
     read_guarded,
     unreadable,
 )
+from stoa_gitops.adapters.stoa.backends import (
+    auth_body,
+    balancing_body,
+    is_unresolved_auth,
+    read_auth,
+    read_balancing,
+    secret_of,
+    shown_auth,
+)
 from stoa_gitops.adapters.stoa.plain_gateway import joinable_url
 from stoa_gitops.adapters.stoa.rules import (
     Extensions,
@@ -34,7 +43,7 @@ from stoa_gitops.adapters.stoa.unmapped_fields import find_unmapped_fields
 from stoa_gitops.errors import GatewayMalformed, SecretUnresolved
 from stoa_gitops.model.canonical import Json, JsonObject, canonical_duration, duration_ms
 from stoa_gitops.model.keys import API, Key
-from stoa_gitops.model.secret import WITHHELD, Secret, Value
+from stoa_gitops.model.secret import Value
 
 _RATES = {
     "perSecond": "per_second", "perMinute": "per_minute", "perDay": "per_day",
@@ -48,7 +57,7 @@ _CREDENTIAL: Final = "credential"
 
 _SHARED = (
     "tenant_id", "backend_url", "activated", "api_id", "timeout_ms", "retries", "fallback_url",
-    "backend_auth", "plans", "metadata", "access",
+    "backend_auth", "plans", "metadata", "access", "upstreams", "health_check",
 )  # fmt: skip
 _SHARED_PLAIN = ("tenant_id", "backend_url", "activated", "spec_hash")
 
@@ -109,15 +118,15 @@ def _extended(spec: ObjectSpec) -> dict[str, Value]:
     value: Any = spec.value
     backend = value["backend"]
     auth, fallback = backend.get("auth"), backend.get("fallback")
-    is_unresolved = auth is not None and auth["value"] is None
+    is_unresolved = auth is not None and is_unresolved_auth(auth)
     if is_unresolved and fallback is None:
         raise SecretUnresolved(
-            f"{spec.key}: the credential for the backend ({auth['in']} {auth['name']}) leads"
+            f"{spec.key}: the credential for the backend ({shown_auth(auth)}) leads"
             " nowhere, and there is no fallback"
         )
     metadata = {name: value[name] for name in _KEPT if name in value}
-    if auth is not None and isinstance(auth["value"], Secret):
-        secret = auth["value"].reveal().encode()
+    if auth is not None and not is_unresolved:
+        secret = secret_of(auth).encode()
         metadata[_CREDENTIAL] = fingerprint(hashlib.sha256(secret).hexdigest())
     # Sent only where it is asked for: a gateway of before refuses fields that it does not know.
     access = {"access": value["access"]} if "access" in value else {}
@@ -127,7 +136,8 @@ def _extended(spec: ObjectSpec) -> dict[str, Value]:
         "timeout_ms": duration_ms(backend["timeout"]),
         "retries": backend["retries"],
         "fallback_url": fallback,
-        "backend_auth": auth and {name: auth[name] for name in ("in", "name", "value")},
+        "backend_auth": auth and auth_body(auth),
+        **balancing_body(backend),
         "plans": [
             {"name": plan["name"], **{_RATES[r]: plan[r] for r in _RATES if r in plan}}
             for plan in value["plans"]
@@ -209,6 +219,8 @@ def _item(
     part = str(numbered[0][0] or "")
     names = _SHARED if is_extended(extensions) else _SHARED_PLAIN
     first = members[0]
+    if first.get("upstreams"):
+        names = (*names, "load_balancer")  # says something beside them only
     unmapped: list[Mapping[str, Json]] = []
     shown: list[VendorObject] = []
     for route in members:
@@ -284,12 +296,13 @@ def _backend(route: VendorObject, metadata: Mapping[str, Any]) -> JsonObject:
         "timeout": canonical_duration(f"{_read(route, 'timeout_ms', int, 30_000)}ms"),
         "retries": _read(route, "retries", int, 0),
     }
+    backend |= read_balancing(route)
     auth = _read(route, "backend_auth", dict, {})
     is_held = auth.get("value_set") is True or metadata.get("unresolved") is True
     if auth and is_held and not _has_other_value(auth, metadata):
         # Without a stored value the gateway lost it (a restart), and with another one somebody
         # replaced it: reported as no credential at all.
-        backend["auth"] = {"in": auth.get("in"), "name": auth.get("name"), "value": WITHHELD}
+        backend["auth"] = read_auth(auth)
     if route.get("fallback_url") is not None:
         backend["fallback"] = _read(route, "fallback_url", str, "")
     return backend

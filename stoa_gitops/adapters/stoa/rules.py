@@ -46,7 +46,8 @@ POLICIES: Final = (
 EXTENDED: Final[Extensions] = frozenset({
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
     "metadata", "builtin_echo", "consumers", "websocket", "batch", "access",
-    "credential:jwt", "either_credential",
+    "credential:jwt", "either_credential", "trace", "upstreams", "health_check",
+    "backend_auth:basic", "backend_auth:oauth2_client_credentials",
     *(f"policy:{name}" for name in POLICIES),
 })  # fmt: skip
 """What the data plane of this project names in its health response; docs/data-plane-admin.md."""
@@ -84,6 +85,16 @@ _NEEDS: Final[Mapping[str, tuple[str, str]]] = {
         ),
     ),
     "backend_auth:query": ("backend_auth", "it can put a credential into headers only"),
+    "backend_auth:basic": ("backend_auth:basic", "it adds it beside what the client sends"),
+    # Its admin lists show the secret in clear, too.
+    "backend_auth:oauth2_client_credentials": (
+        "backend_auth:oauth2_client_credentials",
+        "it adds the token beside what the client sends",
+    ),
+    # Seen of STOA gateway 0.9.25: its balancer is made anew for each request.
+    "backends": ("upstreams", "of several backends it calls the first alone"),
+    "health_check:active": ("health_check", "it does not check backends"),
+    "health_check:passive": ("health_check", "no backend is ejected that fails"),
     "plans": ("plans", "it has no plans"),
     "access:subscribed": ("access", "every application of the tenant is let in"),
     "builtin_echo": ("builtin_echo", "it has no echo of its own"),
@@ -181,14 +192,18 @@ def refusal_of(kind: str, value: Mapping[str, Any], extensions: Extensions) -> s
 
 def _needed_by(value: Mapping[str, Any]) -> list[str]:
     backend, routes = value["backend"], value["routes"]
-    auth = backend.get("auth")
+    auth, check = backend.get("auth"), backend.get("healthCheck", {})
+    kind = auth.get("type") or auth["in"] if auth else "header"
     needs = {
         "hosts": any(route["hosts"] for route in routes),
         "strip_path:false": not all(route["stripPath"] for route in routes),
         "timeout": backend["timeout"] != "30s",
         "retries": backend["retries"] != 0,
         "fallback": "fallback" in backend,
-        f"backend_auth:{auth['in'] if auth else 'header'}": bool(auth),
+        f"backend_auth:{kind}": bool(auth),
+        "backends": "targets" in backend,
+        "health_check:active": "active" in check,
+        "health_check:passive": "passive" in check,
         "plans": bool(value["plans"]),
         "access:subscribed": "access" in value,
         "builtin_echo": backend["url"] == "builtin:echo",

@@ -19,12 +19,15 @@ _DEFAULTS: Final[Mapping[str, Json]] = {
 """Fields of a route that we never send, with the values that STOA gateway 0.9.25 gives them."""
 
 # The admin API of STOA gateway 0.9.25 forces `true`, whatever is sent: `false` came another way.
+_BALANCED: Final = frozenset({"upstreams", "load_balancer"})
+"""Fields that a gateway with the extension `upstreams` heeds, and that are mapped there."""
+
 _TRUSTED: Final = "trusted_backend"
 
 _MAPPED: Final = frozenset({
     "id", "name", "tenant_id", "path_prefix", "backend_url", "methods", "spec_hash", "activated",
     "api_id", "hosts", "strip_path", "timeout_ms", "retries", "fallback_url", "backend_auth",
-    "plans", "metadata", "access", _TRUSTED,
+    "plans", "metadata", "access", "health_check", _TRUSTED,
 })  # fmt: skip
 """Fields that the canonical form expresses, that name the route, or that mean nothing."""
 
@@ -37,10 +40,12 @@ def find_unmapped_fields(
     `api_id` is what a route of ours has there; None for a foreign route, of which fields that this
     version does not know count as well. On ours they do not: a later gateway may add any.
     """
+    is_balanced = "upstreams" in extensions and bool(route.get("upstreams"))
     found: dict[str, Json] = {
         name: route[name]
         for name, default in _DEFAULTS.items()
         if route.get(name) is not None and route[name] != default
+        if not (is_balanced and name in _BALANCED)
     }
     if is_extended(extensions):
         # Policies attach by it: a route under another one is served without them.

@@ -28,6 +28,11 @@ CAPABILITIES: Final[Capabilities] = {
     "fallback": _ONE_WAY,
     "backend_auth:header": _ONE_WAY,
     "backend_auth:query": _ONE_WAY,
+    "backend_auth:basic": _ONE_WAY,
+    "backend_auth:oauth2_client_credentials": _ONE_WAY,
+    "backends": _ONE_WAY,
+    "health_check:active": _ONE_WAY,
+    "health_check:passive": _ONE_WAY,
     "builtin_echo": _ONE_WAY,
     "soap": _ONE_WAY,
     **dict.fromkeys(

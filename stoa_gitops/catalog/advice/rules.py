@@ -102,8 +102,7 @@ def find_plain_backends(written: WrittenCatalog) -> Iterator[LocatedFinding]:
         if gateway.environment.lower() in _PRODUCTION:
             for key, resource in written.catalog.desired[gateway.name].resources.items():
                 backend = resource.spec.value.get("backend") if key.kind == API else None
-                url = backend.get("url") if isinstance(backend, Mapping) else None
-                if isinstance(url, str) and url.startswith("http://"):
+                if isinstance(backend, Mapping) and _is_plain(backend):
                     found.setdefault(key, gateway.name)
     for document in written.of_kind("API"):
         gateway_name = found.get(Key(API, document.tenant, document.name))
@@ -111,9 +110,28 @@ def find_plain_backends(written: WrittenCatalog) -> Iterator[LocatedFinding]:
             yield document.advise(
                 "lint.plain-backend",
                 f"{gateway_name} is in production and sends requests to this backend unencrypted",
-                ("spec", "backend", "url"),
+                _plain_place(document.spec),
                 "use https",
             )
+
+
+def _plain_place(spec: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """Return the place of the first of these URLs as a document has them."""
+    for number, target in enumerate(spec.get("backends") or ()):
+        if str(target["url"]).startswith("http://"):
+            return ("spec", "backends", number, "url")
+    backend = spec.get("backend") or {}
+    if str(backend.get("url", "")).startswith("http://"):
+        return ("spec", "backend", "url")
+    return ("spec", "backend", "auth", "tokenUrl") if "auth" in backend else ("spec", "backend")
+
+
+def _is_plain(backend: Mapping[str, Any]) -> bool:
+    """Whether a backend, one of several or its token endpoint is called unencrypted."""
+    urls = [backend.get("url"), *(target["url"] for target in backend.get("targets", ()))]
+    auth = backend.get("auth")
+    urls.append(auth.get("tokenUrl") if isinstance(auth, Mapping) else None)
+    return any(isinstance(url, str) and url.startswith("http://") for url in urls)
 
 
 def find_wide_cors(written: WrittenCatalog) -> Iterator[LocatedFinding]:

@@ -74,8 +74,12 @@ def _conditional(
     rule: Schema, made: dict[str, Any], properties: Schema, root: Schema, depth: int
 ) -> dict[str, Any]:
     """Return what a rule `if … then required` adds to a value."""
-    wanted = rule.get("if", {}).get("properties", {})
-    applies = wanted and all(made.get(n) == part.get("const") for n, part in wanted.items())
+    condition = rule.get("if", {})
+    wanted, absent = condition.get("properties", {}), condition.get("not", {}).get("required", ())
+    applies = (wanted or absent) and all(
+        made.get(n) == part.get("const") for n, part in wanted.items()
+    )
+    applies = applies and not (absent and made.keys() >= set(absent))
     names = rule.get("then", {}).get("required", ()) if applies else ()
     return {n: example_value(properties[n], root, depth + 1) for n in names if n not in made}
 

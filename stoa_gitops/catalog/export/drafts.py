@@ -37,6 +37,14 @@ _API_FIELDS: Final = (
 )
 _APPLICATION_FIELDS: Final = ("displayName", "owner", "subscriptions", "identifiers")
 _ROUTE_DEFAULTS: Final[JsonObject] = {"methods": [], "hosts": [], "stripPath": True}
+_SECRETS: Final = {
+    "value": "backend", "username": "backend-user", "password": "backend",
+    "clientSecret": "backend",
+}  # fmt: skip
+"""Secret fields of a backend's credential, and what their references are called by."""
+
+_OF_SEVERAL: Final = ("url", "targets", "loadBalancing", "healthCheck")
+
 _PLACEHOLDERS: Final[Mapping[str, JsonObject]] = {"jwt": {"issuer": "write-the-issuer-here"}}
 """Required fields of policies that a gateway may not know."""
 
@@ -151,14 +159,28 @@ class DraftBuilder:
             spec["routes"] = [_without_defaults(route) for route in spec["routes"]]
         auth = spec.get("backend", {}).get("auth")
         if auth:
-            reference = self._reference(observed.key, "backend", auth.get("value"), placeholders)
-            rest = {name: item for name, item in auth.items() if name != "value"}
-            spec["backend"] = {**spec["backend"], "auth": {**rest, "valueRef": reference}}
+            written = self._backend_auth(observed.key, auth, placeholders)
+            spec["backend"] = {**spec["backend"], "auth": written}
+        if "targets" in spec.get("backend", {}):
+            spec |= _several(spec["backend"])
         spec["gateways"] = [self._gateway]
         draft = Draft(observed.key, without_secrets(spec), {}, tuple(placeholders))
         for policy in sorted(policies, key=lambda item: item.key):
             self._add_policy(draft, policy)
         return draft
+
+    def _backend_auth(
+        self, key: Key, auth: Mapping[str, Any], placeholders: list[str]
+    ) -> dict[str, Any]:
+        """Return a backend's credential as a document has it."""
+        written: dict[str, Any] = {}
+        for name, item in auth.items():
+            part = _SECRETS.get(name)
+            if part is None:
+                written[name] = item
+            else:
+                written[f"{name}Ref"] = self._reference(key, part, item, placeholders)
+        return written
 
     def _add_policy(self, draft: Draft, observed: Observed) -> None:
         value: Mapping[str, Any] = observed.spec.value
@@ -229,6 +251,13 @@ def _is_written(name: str, value: Mapping[str, Any]) -> bool:
     if name == "active":
         return value.get(name) is False
     return value.get(name) not in (None, "", [], {})
+
+
+def _several(backend: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a document with several backends, for their canonical form."""
+    rest = {name: item for name, item in backend.items() if name not in _OF_SEVERAL}
+    found = {"backend": rest, "backends": backend["targets"]}
+    return found | {name: backend[name] for name in _OF_SEVERAL[2:] if name in backend}
 
 
 def _without_defaults(route: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.canonical_json import to_bytes
-from stoa_gitops.catalog.evaluation.backend_urls import Backend, check_url
+from stoa_gitops.catalog.evaluation.api_backends import ApiBackends
 from stoa_gitops.catalog.evaluation.context import (
     DocumentContext,
     intern_part,
@@ -17,7 +17,6 @@ from stoa_gitops.catalog.evaluation.context import (
 )
 from stoa_gitops.catalog.evaluation.definitions import (
     ApiDefinition,
-    Reference,
     RequiredCapability,
     Route,
     Target,
@@ -29,21 +28,20 @@ from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.resources import Probe
 
-_DEFAULT_TIMEOUT: Final = "30s"
 _BY_NAME: Final = itemgetter("name")
 
 
 def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
     """Return the definition of a valid API document; errors beyond the schema go to the context."""
     spec, key = value["spec"], context.key
-    backends: list[Backend] = []
-    aliases: list[Reference] = []
-    required_capabilities = [required("api")]
+    behind = ApiBackends(context)
+    required_capabilities = behind.needs
+    required_capabilities.append(required("api"))
     out: dict[str, Any] = {
         "displayName": spec.get("displayName", key.name),
         "version": spec["version"],
         "active": spec["active"],
-        "backend": _backend(spec["backend"], context, backends, aliases, required_capabilities),
+        "backend": behind.canonical(spec),
         "routes": [],
         "plans": _plans(spec),
     }
@@ -81,8 +79,8 @@ def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
         source=context.source,
         annotations=read_annotations(value, context),
         routes=tuple(order),
-        backends=tuple(backends),
-        aliases=tuple(aliases),
+        backends=tuple(behind.backends),
+        aliases=tuple(behind.aliases),
         required_capabilities=intern_part(tuple(required_capabilities)),
         policies=read_policy_uses(spec["policies"], context),
         plans=intern_part(frozenset(plan["name"] for plan in spec["plans"])),
@@ -117,60 +115,6 @@ def _probes(probe: dict[str, Any], routes: list[Route]) -> tuple[Probe, ...]:
         for host in route.hosts or ("",)
     ]
     return tuple(dict.fromkeys(calls))
-
-
-def _backend(
-    backend: dict[str, Any],
-    context: DocumentContext,
-    backends: list[Backend],
-    aliases: list[Reference],
-    required_capabilities: list[RequiredCapability],
-) -> dict[str, Any]:
-    base: Pointer = ("spec", "backend")
-    out: dict[str, Any] = {
-        "url": _address(backend, base, context, backends, aliases, required_capabilities),
-        "timeout": backend["timeout"],
-        "retries": backend["retries"],
-    }
-    if backend["timeout"] != _DEFAULT_TIMEOUT:
-        required_capabilities.append(required("timeout", *base, "timeout"))
-        if backend["timeout"] == "0s":
-            context.report_error(
-                "schema.range", "a timeout is longer than nothing", (*base, "timeout")
-            )
-    if backend["retries"]:
-        required_capabilities.append(required("retries", *base, "retries"))
-    if "auth" in backend:
-        auth = backend["auth"]
-        out["auth"] = {"in": auth["in"], "name": auth["name"], "value": auth["valueRef"]}
-        required_capabilities.append(required(f"backend_auth:{auth['in']}", *base, "auth"))
-    if "fallback" in backend:
-        at: Pointer = (*base, "fallback")
-        out["fallback"] = _address(
-            backend["fallback"], at, context, backends, aliases, required_capabilities
-        )
-        required_capabilities.append(required("fallback", *at))
-    return out
-
-
-def _address(
-    target: dict[str, Any],
-    at: Pointer,
-    context: DocumentContext,
-    backends: list[Backend],
-    aliases: list[Reference],
-    required_capabilities: list[RequiredCapability],
-) -> str:
-    # An alias is resolved by name, so there is no URL to check.
-    if "alias" in target:
-        aliases.append(Reference(target["alias"], (*at, "alias")))
-        required_capabilities.append(required("builtin_echo", *at, "alias"))
-        return f"builtin:{target['alias']}"
-    backend, found = check_url(target["url"], intern_part((*at, "url")), context.document)
-    context.findings.extend(found)
-    if backend is not None:
-        backends.append(backend)
-    return str(target["url"])
 
 
 def _routes(spec: dict[str, Any], context: DocumentContext) -> list[Route]:

@@ -259,6 +259,11 @@ def _place_in_api(api: ApiDefinition, at: tuple[str | int, ...]) -> Pointer:
         case ("routes", int(index), *rest):
             pointer = api.routes[index].pointer
             return (*pointer, *rest) if pointer else ("metadata", "name")
+        # In documents these are beside the backend, and backends have another order.
+        case ("backend", "healthCheck", *rest):
+            return ("spec", "healthCheck", *rest)
+        case ("backend", "targets", *_):
+            return ("spec", "backends")
     return ("spec", *at)
 
 

@@ -232,7 +232,7 @@ def test_a_field_is_shown_with_where_it_works(capsys: pytest.CaptureFixture[str]
     assert "Example   timeout: 30s\n" in text
     assert "Works on  Gravitee      yes\n          Kong          yes\n" in text
     assert "without the extension `timeout`" in text
-    assert "backend*" in shown(capsys, "API")
+    assert "version*" in shown(capsys, "API")
 
 
 def test_json_is_as_its_schema_says(capsys: pytest.CaptureFixture[str]) -> None:

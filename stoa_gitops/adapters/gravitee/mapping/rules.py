@@ -41,6 +41,11 @@ CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
 }
 _MISSING: Final[Mapping[str, str]] = {
     "backend_auth:query": "Gravitee's endpoints add headers, not query parameters",
+    "backends": "several need a group of endpoints, of which one is written yet",
+    "health_check:active": "it is part of several backends, which are not written yet",
+    "health_check:passive": "it is part of several backends, which are not written yet",
+    "backend_auth:basic": "write it as a header Authorization, with the whole value in a secret",
+    "backend_auth:oauth2_client_credentials": "endpoints of Gravitee get no tokens for themselves",
     "fallback": "Gravitee has no other backend for answers that a document calls failed",
     "builtin_echo": "Gravitee has no echo of its own",
     "soap": "V4 APIs are made of flows and endpoints, not of a WSDL",

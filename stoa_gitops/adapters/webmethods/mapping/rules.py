@@ -39,6 +39,11 @@ _MISSING: Final[Mapping[str, str]] = {
     "hosts": "a URL alias of webMethods is for all hosts",
     "retries": "straight through routing of webMethods asks a backend once",
     "backend_auth:query": "webMethods adds headers to a request, not query parameters",
+    "backends": "an endpoint alias of webMethods has one URL and no weights",
+    "health_check:active": "webMethods checks no backends",
+    "health_check:passive": "an endpoint of webMethods is suspended after one failure",
+    "backend_auth:basic": "write it as a header Authorization, with the whole value in a secret",
+    "backend_auth:oauth2_client_credentials": "an alias sends what is written, and gets no tokens",
     "fallback": "webMethods has no other backend for answers that a document calls failed",
     "builtin_echo": "webMethods has no echo of its own",
     "policy:caching": "webMethods' cache does not tell callers apart, so that one would get "

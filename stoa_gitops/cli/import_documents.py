@@ -9,14 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stoa_gitops.catalog.export.openapi.imports import Import, Outcome
-from stoa_gitops.catalog.export.openapi.three_way import ABSENT, shown_path
+from stoa_gitops.catalog.export.openapi.imports import Import
+from stoa_gitops.catalog.export.three_way.merge import shown_path
+from stoa_gitops.catalog.export.three_way.outcomes import Outcome
 from stoa_gitops.cli import terminal
 from stoa_gitops.cli.catalog_options import state_folder
 from stoa_gitops.cli.exits import Exit
-from stoa_gitops.cli.flags import name_of
+from stoa_gitops.cli.import_words import (
+    ROOM,
+    kept_line,
+    kept_view,
+    not_expressed_view,
+    variables,
+)
 from stoa_gitops.cli.progress import shown
-from stoa_gitops.errors import UsageError
 from stoa_gitops.model.counts import counted
 from stoa_gitops.operations.import_documents import (
     ImportRequest,
@@ -26,16 +32,13 @@ from stoa_gitops.operations.import_documents import (
 )
 from stoa_gitops.report.style import printable
 
-_ROOM = 120
-"""Characters of a value that are shown on a terminal."""
-
 
 def execute(options: Namespace) -> Exit:
     """Write the documents and say what they leave out; a person's own changes stay."""
     if options.form != "openapi":
-        from stoa_gitops.cli import import_export
+        from stoa_gitops.cli import import_files
 
-        return import_export.execute(options)
+        return import_files.execute(options)
     from stoa_gitops.cli.url_document import read_url
 
     request = ImportRequest(
@@ -45,7 +48,7 @@ def execute(options: Namespace) -> Exit:
         options.name or "",
         options.gateway or (),
         options.backend or "",
-        _variables(options),
+        variables(options),
         options.fetch_refs,
     )
     fetch = partial(read_url, allow_private=options.allow_private)
@@ -65,16 +68,6 @@ def execute(options: Namespace) -> Exit:
     return Exit.INVALID if is_refused else Exit.OK
 
 
-def _variables(options: Namespace) -> dict[str, str]:
-    values = {}
-    for text in options.variable or ():
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise UsageError(f"{name_of(options, 'variable')}: {text!r} is no NAME=VALUE")
-        values[name] = value
-    return values
-
-
 def _print_remarks(imports: Sequence[Import], options: Namespace) -> None:
     """Say what became of each document, what is not expressed, and what to do next."""
     style = terminal.error_style()
@@ -86,13 +79,10 @@ def _print_remarks(imports: Sequence[Import], options: Namespace) -> None:
         if one.is_renamed:
             print(style.safe(f"{one.key}: named after {one.title!r} of {where}"), file=sys.stderr)
         for kept in one.kept:
-            imported = "nothing" if kept.imported is ABSENT else repr(kept.imported)[:_ROOM]
-            path = shown_path(kept.path)
-            text = f"{one.key}: {path} stays as you changed it; {where} says {imported}"
-            print(style.safe(text), file=sys.stderr)
+            print(style.safe(kept_line(str(one.key), kept, where)), file=sys.stderr)
         for item in one.unmapped:
             field = f" {item.field}" if item.field else ""
-            value = f" = {item.value[:_ROOM]}" if item.value else ""
+            value = f" = {item.value[:ROOM]}" if item.value else ""
             text = f"not expressed: {one.key}: {item.what}{field}{value}: {item.effect}"
             print(style.safe(text), file=sys.stderr)
     counts = ", ".join(
@@ -115,6 +105,7 @@ def _document(
         "dry_run": bool(options.dry_run),
         "imports": [_view(one) for one in imports],
         "not_expressed": [],
+        "gone": [],
     }
 
 
@@ -126,16 +117,6 @@ def _view(one: Import) -> dict[str, Any]:
         "title": one.title,
         "files": list(one.files),
         "reason": one.reason,
-        "kept": [
-            {
-                "field": shown_path(kept.path),
-                "yours": None if kept.yours is ABSENT else kept.yours,
-                "imported": None if kept.imported is ABSENT else kept.imported,
-            }
-            for kept in one.kept
-        ],
-        "not_expressed": [
-            {"what": item.what, "field": item.field, "value": item.value, "effect": item.effect}
-            for item in one.unmapped
-        ],
+        "kept": [kept_view(kept, shown_path(kept.path)) for kept in one.kept],
+        "not_expressed": [not_expressed_view(item) for item in one.unmapped],
     }

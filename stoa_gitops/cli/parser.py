@@ -20,7 +20,7 @@ _SUMMARIES = {
     "init": "make a catalog to begin with, which `run` serves at once",
     "validate": "check the catalog and report everything that is wrong, with its position",
     "fmt": "write documents in one form: order of keys, quotes, indentation",
-    "import": "write documents from OpenAPI or from a file of Kong, again over an earlier import",
+    "import": "write documents from what you have, again over an earlier import",
     "explain": "say what a field or a finding means, and what to do about it",
     "diff": "compare two revisions, environments or gateways, field by field",
     "plan": "show what would change on each gateway; never writes",

@@ -90,13 +90,43 @@ def _add_openapi(parser: Parser) -> None:
     )
 
 
-def _add_kong(parser: Parser) -> None:
-    parser.add_argument("file", metavar="FILE", help="of decK, or declarative")
+def _add_vendor(parser: Parser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files; many at once")
     parser.flag(
         "gateway",
         metavar="NAME",
-        about_default="the only Kong, or the only one",
+        about_default="the only one of that type, or the only one",
         help="gateway that the documents are for, of any type",
+    )
+
+
+def _add_apisix(parser: Parser) -> None:
+    _add_vendor(parser)
+    parser.flag(
+        "tenant",
+        metavar="NAME",
+        about_default="the only one",
+        help="tenant of services that have no label `tenant`",
+    )
+
+
+def _add_stoa(parser: Parser) -> None:
+    parser.add_argument(
+        "files", nargs=1, metavar="DIR", help="with tenants/, webmethods/ or stoa-catalog/ in it"
+    )
+    parser.flag(
+        "variable",
+        action="append",
+        metavar="NAME=VALUE",
+        about_default="those of the catalog's environments",
+        help="value of a variable such as BASE_DOMAIN; may be repeated",
+    )
+
+
+def _add_gateway(parser: Parser) -> None:
+    parser.add_argument("name", metavar="GATEWAY", help="a gateway of the catalog that runs")
+    parser.add_argument(
+        "keys", nargs="*", metavar="KEY", help="objects, such as api/acme/billing (default: all)"
     )
 
 
@@ -108,5 +138,37 @@ _FORMS = {
   deck gateway dump && stoa-gitops import kong kong.yaml
   stoa-gitops import kong kong.yaml --gateway gravitee-prod     # for another gateway""",
     ),
+    "gravitee": (
+        "documents from exports of APIs of Gravitee (v4)",
+        """examples:
+  stoa-gitops import gravitee orders.json
+  stoa-gitops import gravitee exports/*.json --gateway edge     # for another gateway""",
+    ),
+    "apisix": (
+        "documents from a file of ADC, the tool of Apache APISIX",
+        """examples:
+  adc dump -o adc.yaml && stoa-gitops import apisix adc.yaml --tenant acme
+  stoa-gitops import apisix adc.yaml --tenant acme --gateway edge --dry-run""",
+    ),
+    "stoa": (
+        "documents from STOA's own trees: tenants, APIs, applications, policies, contracts",
+        """examples:
+  stoa-gitops import stoa ../stoa
+  stoa-gitops import stoa ../stoa --variable BASE_DOMAIN=example.com --dry-run""",
+    ),
+    "gateway": (
+        "documents for what a running gateway has and the catalog has not",
+        """examples:
+  stoa-gitops import gateway kong-prod
+  stoa-gitops import gateway kong-prod api/acme/billing
+  stoa-gitops adopt kong-prod api/acme/billing      # afterwards: takes ownership of it""",
+    ),
 }
-_FORM_ARGUMENTS = {"openapi": _add_openapi, "kong": _add_kong}
+_FORM_ARGUMENTS = {
+    "openapi": _add_openapi,
+    "kong": _add_vendor,
+    "gravitee": _add_vendor,
+    "apisix": _add_apisix,
+    "stoa": _add_stoa,
+    "gateway": _add_gateway,
+}

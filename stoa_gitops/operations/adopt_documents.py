@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from stoa_gitops.adapters.registry import gateway_types, losses
-from stoa_gitops.catalog.export.proposal import NOTES, Proposal, propose, write
+from stoa_gitops.catalog.export.proposal import Proposal, propose
 from stoa_gitops.drivers.vendor_export import read_export
 from stoa_gitops.errors import GatewayUnreachable, UsageError
 from stoa_gitops.model.losses import Loss
-from stoa_gitops.report.unmapped import unmapped_page
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from stoa_gitops.adapter_sdk.capabilities import Rules
@@ -100,17 +99,6 @@ def propose_documents(
         gateway_objects.unmapped,
         gateway_types(),
     )
-
-
-def write_documents(proposal: Proposal, folder: Path, instance: GatewayInstance) -> Iterator[Path]:
-    """Write drafts, and a page on what they leave out; yield each path once it is written.
-
-    Writes nothing where a file would be overwritten: UsageError.
-    """
-    texts = dict(proposal.texts)
-    if proposal.unmapped:
-        texts[NOTES] = unmapped_page(proposal.unmapped, instance.name)
-    return write(folder, texts)
 
 
 def _chosen(

@@ -189,3 +189,5 @@ class ImportView(Document):
     imports: list[ImportedView]
     not_expressed: list[NotExpressedView]
     """Parts of the file that belong to nothing that was written."""
+    gone: list[Text]
+    """Files of an earlier import that this one has no longer; they stay."""

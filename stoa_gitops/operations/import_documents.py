@@ -12,14 +12,9 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from stoa_gitops.catalog.evaluation.layout import NAME
 from stoa_gitops.catalog.export.openapi.api_facts import Choices
 from stoa_gitops.catalog.export.openapi.import_plan import ImportPlan
-from stoa_gitops.catalog.export.openapi.imports import (
-    MAX_BYTES,
-    Existing,
-    Fetched,
-    Import,
-    Outcome,
-)
+from stoa_gitops.catalog.export.openapi.imports import Existing, Fetched, Import
 from stoa_gitops.catalog.export.proposal import NOTES
+from stoa_gitops.catalog.export.three_way.outcomes import MAX_BYTES, Outcome
 from stoa_gitops.catalog.sources.base import is_url
 from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.errors import UsageError

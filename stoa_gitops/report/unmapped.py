@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -35,6 +36,26 @@ happens instead. The next import writes this page again.
 """
 
 
+_PAGE_HEAD: Final = """\
+# What the documents do not say
+
+Each line is something that an import found and the documents of this catalog have not, with what \
+happens instead. The next
+import from the same place writes its section again.
+
+"""
+
+_SECTION_HEAD: Final = """\
+## Imported from `{source}`
+
+| object | there | value | what happens |
+|---|---|---|---|
+"""
+
+_ALL_IS_SAID: Final = "| | nothing | | all is said |\n"
+_SECTION: Final = re.compile(r"<!-- imported: (\S+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
+
+
 def unmapped_lines(unmapped: Iterable[Unmapped]) -> Iterator[str]:
     """Yield one line per item, safe for a terminal."""
     for item in unmapped:
@@ -48,6 +69,31 @@ def unmapped_lines(unmapped: Iterable[Unmapped]) -> Iterator[str]:
 def unmapped_page(unmapped: Sequence[Unmapped], gateway: str) -> str:
     """Return the page; foreign text stands in code spans only."""
     return _HEAD.format(gateway=gateway) + "".join(f"{_row(item)}\n" for item in unmapped)
+
+
+def notes_page(
+    before: bytes | None, name: str, source: str, unmapped: Sequence[Unmapped]
+) -> bytes | None:
+    """Return the page of a catalog with the section of one import in it; None where there is none.
+
+    The sections of other imports stay; a page of an earlier version has none and is replaced.
+    """
+    text = (before or b"").decode("utf-8", "replace")
+    sections = dict(_SECTION.findall(text))
+    if not unmapped and name not in sections:
+        return None
+    rows = "".join(f"{_row(item)}\n" for item in unmapped)
+    head = _SECTION_HEAD.replace("`{source}`", code_span(source, _ROOM))
+    sections[name] = f"{head}{rows or _ALL_IS_SAID}"
+    body = "\n".join(
+        f"<!-- imported: {key} -->\n{sections[key]}<!-- end -->\n" for key in sorted(sections)
+    )
+    return f"{_PAGE_HEAD}{body}".encode()
+
+
+def is_notes_page(data: bytes | None) -> bool:
+    """Whether a page may be replaced: there is none, or it is one of ours."""
+    return data is None or data.startswith(_PAGE_HEAD.split("\n", 1)[0].encode())
 
 
 def _row(item: Unmapped) -> str:

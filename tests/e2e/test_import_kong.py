@@ -55,7 +55,10 @@ def test_a_file_of_deck_becomes_documents_for_any_gateway(
     arguments: tuple[str, ...], gateway: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = imported(capsys, *arguments)
-    assert [one["api"] for one in document["imports"]] == ["api/acme/shop"]
+    assert [(one["api"], one["files"]) for one in document["imports"]] == [
+        ("api/acme/shop", ["tenants/acme/apis/shop/api.yaml"]),
+        (None, ["tenants/acme/tenant.yaml"]),
+    ]
     text = Path("catalog/tenants/acme/apis/shop/api.yaml").read_text()
     assert "url: http://shop.example" in text
     assert "type: rate_limit" in text
@@ -67,15 +70,56 @@ def test_a_file_of_deck_becomes_documents_for_any_gateway(
     capsys.readouterr()
 
 
-def test_an_import_over_an_earlier_one_leaves_documents_as_they_are(
+def test_an_import_over_an_earlier_one_keeps_what_a_person_changed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     imported(capsys)
     file = Path("catalog/tenants/acme/apis/shop/api.yaml")
+    mine = file.read_text().replace("shop.example", "mine.example # ours")
+    file.write_text(mine)
+    again = imported(capsys)
+    assert [one["outcome"] for one in again["imports"]] == ["unchanged"]
+    assert file.read_text() == mine
+    newer = KONG.replace("shop.example", "new.example").replace("minute: 100", "minute: 70")
+    Path("kong.yaml").write_text(newer.replace("name: shop, paths: [/shop]", "paths: [/shop2]"))
+    [api] = imported(capsys)["imports"]
+    assert [one["field"] for one in api["kept"]] == ["spec.backend.url"]
+    text = file.read_text()
+    assert "mine.example # ours" in text
+    assert "requests: 70" in text
+    assert "path: /shop2" in text
+    assert "path: /shop\n" not in text
+    assert imported(capsys)["written"] == []
+
+
+def test_what_a_person_removed_stays_removed_and_what_the_file_lost_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    imported(capsys)
+    file = Path("catalog/tenants/acme/apis/shop/api.yaml")
+    file.unlink()
+    assert [one["outcome"] for one in imported(capsys)["imports"]] == ["unchanged"]
+    assert not file.exists()
+    imported(capsys, "--gateway", "local")
+    Path("kong.yaml").write_text('_format_version: "3.0"\n')
+    assert imported(capsys, "--gateway", "local")["gone"] == ["tenants/acme/apis/shop/api.yaml"]
+    assert file.exists()
+
+
+def test_documents_that_were_not_imported_are_refused_and_stay(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = Path("catalog/tenants/acme/apis/shop/api.yaml")
+    imported(capsys)
+    Path("catalog/.imported/kong-edge.json").unlink()
     file.write_text(file.read_text().replace("shop.example", "mine.example"))
     before = file.read_bytes()
-    assert imported(capsys)["imports"] == []
+    assert main(["import", "kong", "kong.yaml"]) == Exit.OK  # the catalog has it already
     assert file.read_bytes() == before
+    Path("catalog/.imported/kong-edge.json").write_text("{}")
+    capsys.readouterr()
+    assert main(["import", "kong", "kong.yaml"]) == Exit.USAGE
+    assert "is no record of an import of this version" in capsys.readouterr().err
 
 
 def test_a_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,14 @@ from collections.abc import Mapping
 
 from stoa_gitops.adapter_sdk.capabilities import Granularity
 from stoa_gitops.adapter_sdk.contract import GatewayAdapter, ObjectSpec
-from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection, read_options_schema
+from stoa_gitops.adapter_sdk.info import (
+    AdapterInfo,
+    Connection,
+    VendorExport,
+    read_options_schema,
+)
 from stoa_gitops.adapters.gravitee.mapping.rules import DECLARED, RULES
+from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.secret import Value
 
 
@@ -24,6 +30,12 @@ def _render_object(spec: ObjectSpec) -> Mapping[str, Value]:
     from stoa_gitops.adapters.gravitee.rendering import render_object
 
     return render_object(spec)
+
+
+def _read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -> VendorExport:
+    from stoa_gitops.adapters.gravitee.node.export_file import read_export
+
+    return read_export(data, name, instance, owner)
 
 
 ADAPTER = AdapterInfo(
@@ -40,4 +52,5 @@ ADAPTER = AdapterInfo(
     # methods (contract gravitee.md R.1 row 13).
     allows_nested_paths=False,
     render=_render_object,
+    read_export=_read_export,
 )

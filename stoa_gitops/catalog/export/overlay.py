@@ -30,6 +30,21 @@ class TreeWithFiles(Tree):
         yield from ((path, self._data[path]) for path in wanted if path in self._data)
 
 
+class TreeWithoutFiles(Tree):
+    """A catalog's tree without some of its files."""
+
+    def __init__(self, base: Tree, paths: Iterable[str]) -> None:
+        self._base = base
+        self.revision, self.commit, self.prefix = base.revision, base.commit, base.prefix
+        self.problems = base.problems
+        left_out = set(paths)
+        self.files = {path: blob for path, blob in base.files.items() if path not in left_out}
+
+    def read_many(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield (path, bytes) of files that are left."""
+        return self._base.read_many(paths)
+
+
 def _blob_id(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()  # noqa: S324
 

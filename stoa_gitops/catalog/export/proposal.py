@@ -8,17 +8,16 @@ out and listed.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.schemas import API_VERSION
 from stoa_gitops.catalog.export.drafts import Draft, DraftBuilder, LossFinder, refused
 from stoa_gitops.catalog.export.overlay import TreeWithFiles, yaml_text
+from stoa_gitops.catalog.export.three_way.reimport import NewDocument
 from stoa_gitops.catalog.reader import Reader
 from stoa_gitops.catalog.sources.base import Tree
-from stoa_gitops.errors import UsageError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.diagnostics import Diagnostic
 from stoa_gitops.model.gateway_types import GatewayTypes
@@ -34,9 +33,9 @@ _FIELDS_IN_COMMENT: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What is proposed: texts by path, the drafts they were made of, and what they leave out."""
+    """What is proposed: documents, the drafts they were made of, and what they leave out."""
 
-    texts: Mapping[str, str]
+    documents: tuple[NewDocument, ...]
     drafts: tuple[Draft, ...]
     unmapped: tuple[Unmapped, ...]
 
@@ -61,7 +60,8 @@ def propose(
     # Removing a part can make another one wrong (a subscription to an API that is left out).
     while True:
         tenants = _tenants(catalog, drafts, gateway)
-        texts = {draft.path: yaml_text(draft.document) for draft in drafts} | tenants
+        texts = {draft.path: yaml_text(draft.document) for draft in drafts}
+        texts |= {path: yaml_text(document) for path, document in tenants.items()}
         errors = _find_errors(tree, texts, gateway_types)
         if not errors:
             break
@@ -73,30 +73,18 @@ def propose(
     for item in kept:
         if item.changes and item.key in drafted:
             changing.setdefault(str(item.key), []).append(item.field or item.what)
-    commented = {
-        draft.path: _comment(draft, changing.get(str(draft.key), [])) + texts[draft.path]
+    documents = [
+        NewDocument(
+            draft.path,
+            draft.document,
+            draft.key,
+            _comment(draft, changing.get(str(draft.key), [])),
+        )
         for draft in drafts
-    }
-    everything = tuple(sorted((*left_out, *kept), key=lambda item: item.order))
-    return Proposal({**commented, **tenants}, tuple(drafts), everything)
-
-
-def write(folder: Path, texts: Mapping[str, str], replaced: Collection[str] = ()) -> Iterator[Path]:
-    """Write files below a folder; yield their paths.
-
-    Raises UsageError before anything is written when one of them exists, but for those that may be
-    `replaced`.
-    """
-    there = [
-        str(folder / path) for path in texts if path not in replaced and (folder / path).exists()
     ]
-    if there:
-        raise UsageError(f"nothing was written, because this exists already: {', '.join(there)}")
-    for path, text in texts.items():
-        file = folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, "utf-8")
-        yield file
+    documents += [NewDocument(path, document) for path, document in tenants.items()]
+    everything = tuple(sorted((*left_out, *kept), key=lambda item: item.order))
+    return Proposal(tuple(documents), tuple(drafts), everything)
 
 
 def _with_texts(tree: Tree, texts: Mapping[str, str]) -> TreeWithFiles:
@@ -166,17 +154,15 @@ def _subscriptions(draft: Draft, gone: Mapping[int, str], left_out: list[Unmappe
     return kept
 
 
-def _tenants(catalog: Catalog, drafts: Sequence[Draft], gateway: str) -> dict[str, str]:
+def _tenants(catalog: Catalog, drafts: Sequence[Draft], gateway: str) -> dict[str, dict[str, Any]]:
     names = sorted({draft.key.tenant for draft in drafts} - set(catalog.tenants))
     return {
-        f"tenants/{name}/tenant.yaml": yaml_text(
-            {
-                "apiVersion": API_VERSION,
-                "kind": "Tenant",
-                "metadata": {"name": name},
-                "spec": {"gateways": [gateway]},
-            }
-        )
+        f"tenants/{name}/tenant.yaml": {
+            "apiVersion": API_VERSION,
+            "kind": "Tenant",
+            "metadata": {"name": name},
+            "spec": {"gateways": [gateway]},
+        }
         for name in names
     }
 

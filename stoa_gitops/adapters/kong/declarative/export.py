@@ -10,12 +10,12 @@ from stoa_gitops.adapter_sdk.unreadable import reading_strictly
 from stoa_gitops.adapters.kong.api.options import options_of
 from stoa_gitops.adapters.kong.declarative.adoption_report import list_unmapped
 from stoa_gitops.adapters.kong.declarative.file import ENV, MISREAD_ERRORS, DeclarativeFile
-from stoa_gitops.adapters.kong.declarative.text import Text
 from stoa_gitops.adapters.kong.entities.defaults import PLUGIN_DEFAULTS
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.versions import NEWEST_TESTED
 from stoa_gitops.adapters.kong.mapping.mappers import decompile_application
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, ForeignEntities, NodeSnapshot
+from stoa_gitops.foundation.yaml.foreign_text import Text
 from stoa_gitops.model.canonical import SECRET_FIELD
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key

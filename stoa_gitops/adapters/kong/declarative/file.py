@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NoReturn
 
 from stoa_gitops.adapters.kong.declarative.adoption_report import KEPT
-from stoa_gitops.adapters.kong.declarative.text import MAX_VALUES, Path, Text, dotted, weight
 from stoa_gitops.adapters.kong.entities.entity import ENTITY_ORDER, Entity, JsonTree
 from stoa_gitops.adapters.kong.entities.ownership import group_by_root
 from stoa_gitops.adapters.kong.mapping.mappers import object_key
 from stoa_gitops.adapters.kong.node.snapshot import NodeSnapshot, group_from_entities
 from stoa_gitops.errors import UsageError
+from stoa_gitops.foundation.yaml.foreign_text import MAX_VALUES, Path, Text, dotted, weight
 from stoa_gitops.model.unmapped import Unmapped
 
 _VERSIONS: Final = ("1.1", "2.1", "3.0")

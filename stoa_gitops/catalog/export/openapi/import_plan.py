@@ -17,7 +17,6 @@ from stoa_gitops.catalog.documents.schemas import API_VERSION
 from stoa_gitops.catalog.evaluation.openapi import find_version, parse_openapi
 from stoa_gitops.catalog.export.openapi.api_facts import ApiFacts, Choices, find_facts
 from stoa_gitops.catalog.export.openapi.bundling import Bundle, Load
-from stoa_gitops.catalog.export.openapi.edited_yaml import EditedYaml, NotEditable
 from stoa_gitops.catalog.export.openapi.import_draft import (
     Draft,
     note_refusal,
@@ -25,14 +24,16 @@ from stoa_gitops.catalog.export.openapi.import_draft import (
     text_of,
 )
 from stoa_gitops.catalog.export.openapi.import_record import FILE, ImportRecord
-from stoa_gitops.catalog.export.openapi.imports import Existing, Fetched, Import, Outcome
+from stoa_gitops.catalog.export.openapi.imports import Existing, Fetched, Import
 from stoa_gitops.catalog.export.openapi.names import name_from, with_version
 from stoa_gitops.catalog.export.openapi.remarks import Remarks
-from stoa_gitops.catalog.export.openapi.three_way import Kept, merge
 from stoa_gitops.catalog.export.overlay import TreeWithFiles, formatted_bytes
 from stoa_gitops.catalog.export.proposal import NOTES
+from stoa_gitops.catalog.export.three_way.documents import merge_document
+from stoa_gitops.catalog.export.three_way.edited_yaml import NotEditable
+from stoa_gitops.catalog.export.three_way.merge import Kept
+from stoa_gitops.catalog.export.three_way.outcomes import Outcome
 from stoa_gitops.catalog.findings import Finding
-from stoa_gitops.catalog.formatting.formatter import format_file
 from stoa_gitops.catalog.reader import Reader
 from stoa_gitops.catalog.sources.base import MAX_FILE_BYTES, Tree
 from stoa_gitops.model.diagnostics import Diagnostic
@@ -298,13 +299,8 @@ class ImportPlan:
             return
         else:
             try:
-                edited = EditedYaml(now.decode())
-                edits, kept = merge(draft.record.document, edited.tree, draft.document)
-                text = edited.with_edits(edits).encode()
-                # In the form of `fmt` it stays; a form of their own is theirs.
-                is_in_form = bool(edits) and format_file(now).data == now
-                files[draft.path] = format_file(text).data if is_in_form else text
-            except (NotEditable, UnicodeDecodeError) as error:
+                files[draft.path], kept = merge_document(now, draft.record.document, draft.document)
+            except NotEditable as error:
                 result.reason = f"{draft.path} cannot be changed: {error}"
                 return
             result.kept = tuple(kept)

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
-from pathlib import Path
-from typing import Final
 
 from stoa_gitops.catalog.export.openapi.import_record import FILE, ImportRecord
-from stoa_gitops.catalog.export.openapi.three_way import Kept
+from stoa_gitops.catalog.export.three_way.merge import Kept
+from stoa_gitops.catalog.export.three_way.outcomes import CatalogFolder, Outcome
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.unmapped import Unmapped
-
-MAX_BYTES: Final = 64 << 20
-"""Most bytes of a file that is read: an OpenAPI document of a vendor has 20 MB."""
-
-
-class Outcome(Enum):
-    """What an import does with one document."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
-    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +61,13 @@ class Import:
         return self.key is not None and self.title not in ("", self.key.name)
 
 
-class Existing:
-    """What of earlier imports lies in a catalog's folder; its source skips some of these files."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def read(self, path: str) -> bytes | None:
-        """Return the bytes of a file of the catalog, None where there is none that can be read."""
-        try:
-            with (self._folder / path).open("rb") as file:
-                return file.read(MAX_BYTES)
-        except OSError:
-            return None
+class Existing(CatalogFolder):
+    """What of earlier imports lies in a catalog's folder."""
 
     def records(self, tenant: str) -> dict[str, ImportRecord | str]:
         """Return the records by name of the API; a text says why one cannot be read."""
         found: dict[str, ImportRecord | str] = {}
-        apis = self._folder / "tenants" / tenant / "apis"
+        apis = self.folder / "tenants" / tenant / "apis"
         for path in sorted(apis.glob(f"*/{FILE}")):
             name = path.parent.name
             try:

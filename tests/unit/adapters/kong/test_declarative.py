@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from stoa_gitops.adapter_sdk.info import VendorExport
 from stoa_gitops.adapters.kong.declarative.export import read_export
-from stoa_gitops.adapters.kong.declarative.text import MAX_BYTES
 from stoa_gitops.errors import UsageError
+from stoa_gitops.foundation.yaml.foreign_text import MAX_BYTES
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import SourceRef
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoa_gitops.catalog.export.openapi.edited_yaml import EditedYaml, NotEditable
-from stoa_gitops.catalog.export.openapi.three_way import ABSENT, Edit, Item, merge, shown_path
 from stoa_gitops.catalog.export.overlay import yaml_text
+from stoa_gitops.catalog.export.three_way.edited_yaml import EditedYaml, NotEditable
+from stoa_gitops.catalog.export.three_way.merge import ABSENT, Edit, Item, merge, shown_path
 
 
 def spec(**fields: Any) -> dict[str, Any]:

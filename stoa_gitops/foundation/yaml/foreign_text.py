@@ -1,4 +1,4 @@
-"""Parses the text of a declarative file, bounded, with the line of each value. It may be anybody's.
+"""Parses a file of another program, bounded, with the line of each value. It may be anybody's.
 
 JSON is read by the standard library, YAML by the bounded composer of foundation.yaml.
 """

@@ -16,6 +16,7 @@ _IDENTITIES: Final[Mapping[tuple[str, ...], str]] = {
     ("spec", "routes"): "path",
     ("spec", "policies"): "type",
     ("spec", "plans"): "name",
+    ("spec", "subscriptions"): "api",
 }
 """Lists whose items are told apart by a field; any other list is one value."""
 

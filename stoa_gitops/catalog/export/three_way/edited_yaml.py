@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from io import StringIO
 from typing import Any, Final
 
-from stoa_gitops.catalog.export.openapi.three_way import ABSENT, Edit, Item
+from stoa_gitops.catalog.export.three_way.merge import ABSENT, Edit, Item
 
 _KEY: Final = r"^( *)[\w\"'.-]+:[ ]*(?:#.*)?\n(?:\s*(?:#.*)?\n)*"
 _KEY_AND_ITEM: Final = re.compile(_KEY + r"( *)-[ ]", re.MULTILINE)

@@ -1,0 +1,1 @@
+"""Documents from files of other programs, where no adapter reads them. Pure."""

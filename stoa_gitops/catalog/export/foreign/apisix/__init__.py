@@ -1,0 +1,1 @@
+"""Documents from files of ADC, the declarative tool of Apache APISIX."""

@@ -1,0 +1,1 @@
+"""Documents from STOA's own trees of `tenants/`, `webmethods/` and `stoa-catalog/`."""

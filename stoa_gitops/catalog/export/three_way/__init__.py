@@ -1,0 +1,1 @@
+"""Imports over earlier ones: what a person changed stays. Every form of `import` comes here."""

@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from stoa_gitops.cli.url_proxy import find_proxy, open_tunnel
+
 MAX_BYTES: Final = 64 << 20
 SECONDS: Final = 30.0
 """For everything: names, connection, headers and body."""
@@ -36,6 +38,10 @@ _CARRYING: Final = tuple(
 _ACCEPT: Final = "application/yaml, application/json, text/yaml, text/plain;q=0.9, */*;q=0.5"
 
 Resolve = Callable[[str, int], Sequence[str]]
+
+
+class HostUnknown(OSError):
+    """A name has no address, as far as this machine knows."""
 
 
 def read_url(url: str, *, allow_private: bool, seconds: float = SECONDS) -> bytes:
@@ -76,8 +82,13 @@ def _attempt(parts: SplitResult, allow_private: bool, seconds: float) -> bytes |
 def _read(parts: SplitResult, allow_private: bool, deadline: float) -> bytes:
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    addresses = checked_addresses(host, port, allow_private)
-    connection = _connection(parts.scheme, host, port, addresses)
+    proxy = find_proxy(parts.geturl())
+    if proxy is None:
+        addresses = checked_addresses(host, port, allow_private)
+        sock = _connect(host, port, addresses)
+    else:
+        sock = _connect_by(proxy, host, port, allow_private)
+    connection = _connection(parts.scheme, host, port, sock)
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request(
@@ -143,23 +154,48 @@ def _resolve(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise OSError(f"{host} has no address") from None
+        raise HostUnknown(f"{host} has no address") from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def _connection(
-    scheme: str, host: str, port: int, addresses: Sequence[str]
-) -> http.client.HTTPConnection:
-    """Return a connection to one of the addresses, for the host of the URL."""
-    sock: socket.socket | None = None
+def _connect_by(proxy: str, host: str, port: int, allow_private: bool) -> socket.socket:
+    """Return a connection through a proxy, which is asked for the very address that was looked at.
+
+    A proxy looks names up by itself, and may find another address: it is asked for a name only
+    where private addresses are allowed.
+    """
+    try:
+        addresses = checked_addresses(host, port, allow_private)
+    except HostUnknown as error:
+        if not allow_private:
+            raise OSError(
+                f"{error} here, so nobody can tell what the proxy would call: allow it with "
+                "--allow-private if you mean it"
+            ) from None
+        return open_tunnel(proxy, host, port, _STEP_SECONDS)
+    if allow_private:
+        return open_tunnel(proxy, host, port, _STEP_SECONDS)
+    try:
+        return open_tunnel(proxy, addresses[0], port, _STEP_SECONDS)
+    except OSError as error:
+        raise OSError(f"{error}; with --allow-private it is asked for {host} by name") from None
+
+
+def _connect(host: str, port: int, addresses: Sequence[str]) -> socket.socket:
+    """Return a connection to one of the addresses."""
     for number, address in enumerate(addresses, start=1):
         try:
-            sock = socket.create_connection((address, port), timeout=_STEP_SECONDS)
-            break
+            return socket.create_connection((address, port), timeout=_STEP_SECONDS)
         except OSError as error:
             if number == len(addresses):
                 raise OSError(f"{host} cannot be reached: {error.strerror or error}") from None
-    assert sock is not None, "a host without addresses is refused before"
+    raise AssertionError("a host without addresses is refused before")
+
+
+def _connection(
+    scheme: str, host: str, port: int, sock: socket.socket
+) -> http.client.HTTPConnection:
+    """Return a connection for the host of the URL, over a socket that leads to it."""
     connection = http.client.HTTPConnection(host, port, timeout=_STEP_SECONDS)
     if scheme == "https":
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, NotRequired, TypeAlias, TypedDict
 
@@ -354,6 +354,13 @@ class GatewayAdapter(ABC):
     def rules(self) -> Rules | None:
         """Return how specs compare on the running gateway; None: as declared."""
         return None
+
+    def note_keys(self, keys: Collection[Key]) -> None:  # noqa: B027  # most need not know
+        """Take note of all objects that the catalog or the store knows, before they are listed.
+
+        For gateways on which people can rename what is ours: an id that was made of a key tells
+        which of these it is.
+        """
 
     def note_plan(self, changes: Sequence[Change]) -> None:  # noqa: B027  # most need not know
         """Take note of all changes of a plan, before the first of them is written.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -198,13 +198,17 @@ class Driver:
         except Exception as error:  # noqa: BLE001  # as in health()
             return internal_error(error)
 
-    async def observe(self, inventory: Mapping[Key, AppliedRecord]) -> ActualState:
+    async def observe(
+        self, inventory: Mapping[Key, AppliedRecord], desired: Iterable[Key] = ()
+    ) -> ActualState:
         """Return all objects; a state with an `error` if any list could not be read. Never raises.
 
         A partial state is reported as unknown: an object missing from it would look deleted.
+        `desired` are the objects of the catalog.
         """
         now = self._clock()
         try:
+            self._adapter.note_keys(inventory.keys() | desired)
             methods = self._adapter.methods()
             lists = await self._read_kinds([kind for kind, m in methods.items() if m.list])
             objects = await self._objects(lists, inventory)

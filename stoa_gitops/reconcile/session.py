@@ -167,7 +167,9 @@ class GatewaySession:
 
     async def observe(self, desired: Desired) -> ActualState:
         """Step 3, observe: read all objects; with an `error` where that failed. Never raises."""
-        return await self.driver.observe(desired.stored.records)
+        return await self.driver.observe(
+            desired.stored.records, desired.run.assignment.desired.resources
+        )
 
     async def plan(
         self, desired: Desired, actual: ActualState, adopting: Collection[Key] = ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import BinaryIO, Final
 
 from stoa_gitops.adapter_sdk.apply_each import ResourceAdapter
@@ -209,6 +209,10 @@ class KongAdapter(ResourceAdapter):
 
     # writing, a whole plan
 
+    def note_keys(self, keys: Collection[Key]) -> None:
+        """Take note of the objects: a consumer that was renamed is known by its id alone."""
+        self._session.known_keys = keys
+
     def note_plan(self, changes: Sequence[Change]) -> None:
         """Take note of the policies that go: with a database others may have to wait for them."""
         self._database.note_deletions(
@@ -225,9 +229,18 @@ class KongAdapter(ResourceAdapter):
     def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
         """Write one document for all changes, or change by change where the node has a database."""
         if self.granularity is Granularity.RESOURCE:
-            self._database.note_writes([_pending_change(write) for write in writes])
-            return super().apply(writes, limits)
+            return self._apply_singly(writes, limits)
         return self._apply(writes)
+
+    async def _apply_singly(
+        self, writes: Sequence[Write], limits: WriteLimits
+    ) -> AsyncIterator[Outcome]:
+        self._database.note_writes([_pending_change(write) for write in writes])
+        await self._database.settle(
+            [one.change.key for one in writes if one.change.key.kind == API and one.spec]
+        )
+        async for outcome in super().apply(writes, limits):
+            yield outcome
 
     # One bad change refuses the whole document (Kong loads all or nothing), so what this node
     # cannot

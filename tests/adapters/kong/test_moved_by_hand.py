@@ -100,6 +100,50 @@ async def test_a_consumer_that_was_renamed_has_its_name_and_all_below_it_again(f
         assert (await testbed.plan(_specs())).is_empty
 
 
+@pytest.mark.parametrize("is_in_store", [True, False], ids=["stored", "store-lost"])
+@pytest.mark.parametrize("database", MODES)
+async def test_a_consumer_whose_new_name_has_no_tenant_is_known_by_its_id(
+    database: Database, is_in_store: bool
+) -> None:
+    """Taken for another one, it was written a second time, and its deletion blew the fuse."""
+    async with kong("3.9.1", database) as testbed:
+        await testbed.converge(_specs())
+        before = _content(testbed)
+        testbed.ours("consumers")["acme.mobile"]["username"] = "renamed"
+        if database == "off":
+            document = {k: list(trees.values()) for k, trees in testbed.double.entities.items()}
+            testbed.double.load({"_format_version": "3.0", "_transform": False, **document})
+        await testbed.start_anew()
+        if not is_in_store:
+            testbed.records.clear()
+        plan = await testbed.plan(_specs())
+        assert [c.key for c in plan.changes if c.action is Action.DELETE] == []
+        assert MOBILE in {c.key for c in plan.changes}
+        assert {c.key.tenant for c in plan.changes} == {"acme"}
+        outcomes = await testbed.execute(plan)
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        assert _content(testbed) == before
+        assert (await testbed.plan(_specs())).is_empty
+
+
+@pytest.mark.parametrize("database", MODES)
+async def test_a_target_that_was_switched_off_by_hand_is_switched_on(database: Database) -> None:
+    """With a database PUT of a target keeps what its body leaves out (3.9.1)."""
+    async with kong("3.9.1", database) as testbed:
+        await testbed.converge(_specs())
+        before = _content(testbed)
+        (target,) = testbed.ours("targets").values()
+        target["weight"] = 0
+        if database == "off":
+            document = {k: list(trees.values()) for k, trees in testbed.double.entities.items()}
+            testbed.double.load({"_format_version": "3.0", "_transform": False, **document})
+        outcomes = await testbed.converge(_specs())
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        assert outcomes
+        assert _content(testbed) == before
+        assert (await testbed.plan(_specs())).is_empty
+
+
 @pytest.mark.parametrize("where", ["foreign", "ours", "nowhere"])
 @pytest.mark.parametrize("entity_type", ["routes", "plugins"])
 async def test_what_was_moved_to_another_service_comes_back(entity_type: str, where: str) -> None:

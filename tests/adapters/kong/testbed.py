@@ -135,7 +135,7 @@ class Testbed:
             for key, spec in specs.items()
         }
         desired = DesiredState("kong-prod", "default", "main@1", resources)
-        actual = await self.driver.observe(self.records)
+        actual = await self.driver.observe(self.records, specs)
         context = PlanContext(NOW, secrets=dict(HMACS))
         return plan_gateway(self.driver.plan_input(), desired, actual, self.records, context)
 

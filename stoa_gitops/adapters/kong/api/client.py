@@ -27,6 +27,10 @@ PAGE_SIZE: Final = 1000
 EMPTY_HASH: Final = "0" * 32
 """`configuration_hash` of a node that holds nothing: Kong's DECLARATIVE_EMPTY_CONFIG_HASH."""
 
+_REBUILDING: Final = 1.2
+_MOST_SETTLING_SECONDS: Final = 30.0
+# Periods are extended by the time that a rebuild takes, and bounded below the time for one write.
+
 # Offsets are opaque: a number in base64 up to 3.8, a key of LMDB in base64 since.
 _OFFSET: Final = re.compile(r"[?&](offset=[^&]*)")
 
@@ -48,13 +52,17 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """`GET /`: version as text, database mode, enabled plugins, edition, flavour of the router."""
+    """`GET /`: version as text, database mode, enabled plugins, edition, flavour of the router.
+
+    settling_seconds  until a write to the database is in force on every worker of every node
+    """
 
     version: str
     has_database: bool
     plugins: frozenset[str]
     is_enterprise: bool
     router_flavor: str
+    settling_seconds: float
 
 
 class KongClient:
@@ -107,6 +115,7 @@ class KongClient:
             is_enterprise=value.get("edition") == "enterprise" or "enterprise" in version,
             # Kong's own default since 3.0.
             router_flavor=str(configuration.get("router_flavor") or "traditional_compatible"),
+            settling_seconds=_settling_seconds(configuration),
         )
 
     async def collections(self) -> Mapping[str, str]:
@@ -246,3 +255,24 @@ def _entities(page: Mapping[str, Any], what: str) -> Iterable[JsonTree]:
     if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
         raise GatewayMalformed(f"{what}: no list of objects in it: check that baseUrl is Kong's")
     return data
+
+
+def _settling_seconds(configuration: Mapping[str, Any]) -> float:
+    """Return how long a write to the database may take to be in force on every worker.
+
+    A node looks for what others wrote each `db_update_frequency`, and a worker rebuilds its routes
+    and its plugins each `worker_state_update_frequency`; `strict` ones with the next request. The
+    fallbacks are Kong's own (kong.conf.default of 3.4 and 3.9: 5, 0 and 5).
+    """
+    if configuration.get("database") in ("off", None):
+        return 0.0
+    if configuration.get("worker_consistency") == "strict":
+        return 0.0
+    periods = {
+        "db_update_frequency": 5,
+        "db_update_propagation": 0,
+        "worker_state_update_frequency": 5,
+    }
+    found = [configuration.get(name, period) for name, period in periods.items()]
+    seconds = sum(one for one in found if isinstance(one, int | float) and one > 0)
+    return min(seconds * _REBUILDING, _MOST_SETTLING_SECONDS)

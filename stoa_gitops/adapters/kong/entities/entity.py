@@ -134,7 +134,9 @@ class Options:
 class NodeInfo:
     """A running Kong: version as numbers, enabled plugins, whether it has a database, its router.
 
-    is_imagined  nobody runs it: a document is shown, with a reference in the place of each secret
+    is_imagined       nobody runs it: a document is shown, with a reference in the place of each
+                      secret
+    settling_seconds  until a write to the database is in force on every worker of every node
     """
 
     version: tuple[int, int, int]
@@ -143,6 +145,7 @@ class NodeInfo:
     options: Options = field(default_factory=Options)
     router_flavor: str = "traditional_compatible"
     is_imagined: bool = False
+    settling_seconds: float = 0.0
 
     @property
     def text(self) -> str:

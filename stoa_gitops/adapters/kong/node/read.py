@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -52,6 +52,7 @@ async def read_document(
     expected_hash: str,
     collections: Mapping[str, str],
     previous: NodeSnapshot | None,
+    known_keys: Collection[Key] = (),
 ) -> NodeSnapshot:
     """Read everything that a node holds, because the document is replaced as a whole.
 
@@ -66,7 +67,7 @@ async def read_document(
         after = (await client.status()).hash
         if after == expected_hash:
             snapshot = await asyncio.to_thread(
-                _build_snapshot, node, owner, entities, expected_hash, previous
+                _build_snapshot, node, owner, entities, expected_hash, previous, known_keys
             )
             return replace(snapshot, gaps=tuple(_gaps(node, entities)))
         expected_hash = after
@@ -74,7 +75,11 @@ async def read_document(
 
 
 async def read_database(
-    client: KongClient, node: NodeInfo, owner: str, previous: NodeSnapshot | None
+    client: KongClient,
+    node: NodeInfo,
+    owner: str,
+    previous: NodeSnapshot | None,
+    known_keys: Collection[Key] = (),
 ) -> NodeSnapshot:
     """Read ours by its tag, and of the others the services and consumers.
 
@@ -92,10 +97,12 @@ async def read_database(
         ours = await _read_children(client, node, owner_tag(owner))
         read = roots | ours
         return await asyncio.to_thread(
-            _build_snapshot, node, owner, read, "", previous, known.foreign
+            _build_snapshot, node, owner, read, "", previous, known_keys, known.foreign
         )
     everything = roots | await _read_children(client, node, "")
-    return await asyncio.to_thread(_build_snapshot, node, owner, everything, "", previous, None)
+    return await asyncio.to_thread(
+        _build_snapshot, node, owner, everything, "", previous, known_keys
+    )
 
 
 _ROOTS: Final = ("services", "consumers")
@@ -189,6 +196,7 @@ def _build_snapshot(
     read: Lists,
     content_hash: str,
     previous: NodeSnapshot | None,
+    known_keys: Collection[Key],
     others: ForeignEntities | None = None,
 ) -> NodeSnapshot:
     """Return the snapshot of what was read; a group equal to its previous one is that very object.
@@ -208,7 +216,7 @@ def _build_snapshot(
                 foreign.setdefault(name, {})[entity.id] = entity
     groups: dict[Key, EntityGroup] = {}
     renamed: dict[tuple[str, str], Key] = {}
-    for root, key, members in _groups(ours, node, owner, previous):
+    for root, key, members in _groups(ours, node, owner, previous, known_keys):
         if root.id != key.identifier(owner):
             renamed[root.type, root.id] = key
         known = previous.groups.get(key) if previous else None
@@ -270,16 +278,22 @@ def _groups(
     node: NodeInfo,
     owner: str,
     previous: NodeSnapshot | None,
+    known_keys: Collection[Key],
 ) -> Iterator[tuple[Entity, Key, tuple[Entity, ...]]]:
     """Yield each service and consumer of ours with its key and with all that belongs to it."""
     families = group_by_root(ours)
+    keys_by_id: dict[str, Key] | None = None
     for root_type in ("services", "consumers"):
         for ident in sorted(ours.get(root_type, {})):
             root = ours[root_type][ident]
             family = families.get((root_type, ident), ())
             key = object_key(root_type, root.tree, node.options)
             if ident != key.identifier(owner):
-                key = _key_by_id(root, family, owner, previous) or key
+                if keys_by_id is None:  # needed where something was renamed or adopted
+                    keys_by_id = {
+                        one.identifier(owner): one for one in known_keys if one.kind != POLICY
+                    }
+                key = keys_by_id.get(root.id) or _key_by_id(root, family, owner, previous) or key
             yield root, key, sort_entities([root, *family])
 
 

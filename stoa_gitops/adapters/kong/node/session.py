@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from stoa_gitops.adapter_sdk.contract import ListItem
@@ -42,6 +42,8 @@ class NodeSession:
         self._reading: asyncio.Task[NodeSnapshot] | None = None
         self._readers = 0
         self.node: NodeInfo | None = None
+        self.known_keys: Collection[Key] = ()
+        """Objects of the catalog and of the store: by them what was renamed is found by its id."""
         self.written: dict[tuple[str, str], Key] = {}
         """Type and id of each entity written one by one since the last read -> whose it is."""
 
@@ -145,13 +147,21 @@ class NodeSession:
             node, now = self.node, self._hash
         self._hash = None
         if node.has_database:
-            return await read_database(self._client, node, self._owner, self._snapshot)
+            return await read_database(
+                self._client, node, self._owner, self._snapshot, self.known_keys
+            )
         held = self._snapshot
         # The hash covers all that a document holds: the same hash is the same content.
         if held is not None and held.hash == now and held.node == node:
             return held
         return await read_document(
-            self._client, node, self._owner, now, self._collections, self._snapshot
+            self._client,
+            node,
+            self._owner,
+            now,
+            self._collections,
+            self._snapshot,
+            self.known_keys,
         )
 
     async def _status(self) -> Status:
@@ -189,7 +199,12 @@ class NodeSession:
             )
         self._collections = await self._client.collections()
         self.node = NodeInfo(
-            version, root.plugins, root.has_database, self._options, root.router_flavor
+            version,
+            root.plugins,
+            root.has_database,
+            self._options,
+            root.router_flavor,
+            settling_seconds=root.settling_seconds,
         )
         self._last_status = status
         return self.node

@@ -3,15 +3,15 @@
 Entities of one group, one by one, in the order that Kong needs.
 
 Children wait for their parents and routes come late, so that an API is reachable only once the
-plugins of its service exist; deletions go the other way round. Every call is by id and may be
-repeated; a group that is refused in part is put back.
+plugins of its service are in force; deletions go the other way round. Every call is by id and may
+be repeated; a group that is refused in part is put back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AsyncExitStack
 from typing import Final, TypeAlias
 
@@ -19,6 +19,7 @@ from stoa_gitops.adapter_sdk.contract import AdapterResult
 from stoa_gitops.adapter_sdk.http.responses import RequestRefused
 from stoa_gitops.adapter_sdk.results import failure, ok
 from stoa_gitops.adapters.kong.api.client import KongClient
+from stoa_gitops.adapters.kong.entities.defaults import ENTITY_DEFAULTS
 from stoa_gitops.adapters.kong.entities.entity import COLLECTION_PATHS, ENTITY_ORDER, Entity
 from stoa_gitops.adapters.kong.entities.tags import owner_tag
 from stoa_gitops.adapters.kong.entities.unique_fields import unique_values
@@ -26,6 +27,7 @@ from stoa_gitops.adapters.kong.node.edit import EditResult, PendingChange, apply
 from stoa_gitops.adapters.kong.node.session import NodeSession
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, NodeSnapshot
 from stoa_gitops.adapters.kong.writing.preflight import conflicts
+from stoa_gitops.adapters.kong.writing.settling import Settling
 from stoa_gitops.errors import GatewayError, GatewayUnreachable, ObjectConflict
 from stoa_gitops.model.keys import POLICY, Key
 
@@ -56,6 +58,7 @@ class DatabaseWriter:
         self._locks: dict[Key, asyncio.Lock] = {}
         self._writes: dict[Key, list[PendingChange]] = {}
         self._deletions: dict[Key, list[PendingChange]] = {}
+        self._settling = Settling()
 
     def note_writes(self, changes: Iterable[PendingChange]) -> None:
         """Take note of what is written at a time: some only fit together with others."""
@@ -64,6 +67,11 @@ class DatabaseWriter:
     def note_deletions(self, changes: Iterable[PendingChange]) -> None:
         """Take note of the policies that go in a plan, most of them after what replaces them."""
         self._deletions = _by_group(changes)
+
+    async def settle(self, keys: Collection[Key]) -> None:
+        """Wait until the APIs of these keys are guarded on every worker, where they are new."""
+        node = await self._session.node_info()
+        await self._settling.before_puts(keys, node.settling_seconds)
 
     async def write(self, change: PendingChange) -> AdapterResult:
         """Write one change; after a 409 the node is read again, once. Raises GatewayError."""
@@ -172,25 +180,34 @@ class DatabaseWriter:
             at = (entity.type, entity.id)
             if old.get(at) == entity:
                 continue
+            await self._settling.before_put(key, entity, edit.base.node.settling_seconds)
             for other in _conflicting_entities(entity, gone):
                 await self._delete(other, undo)
                 gone.remove(other)
             # Before the call: nobody knows what a gateway did that gave no answer.
-            undo.append((entity, old.get(at) or foreign.get(entity.type, {}).get(entity.id)))
+            known = old.get(at) or foreign.get(entity.type, {}).get(entity.id)
+            undo.append((entity, known))
             await self._put(entity)
+            self._settling.note_put(key, entity, is_new=known is None)
         for at in sorted(
             old.keys() - new.keys(), key=lambda at: _write_rank(old[at]), reverse=True
         ):
             # What somebody moved by hand from one object to another was taken back meanwhile.
             if self._session.written.get(at, key) == key:
+                await self._settling.before_delete(key, old[at], edit.base.node.settling_seconds)
                 await self._delete(old[at], undo)
+                self._settling.note_deleted(key, old[at])
 
     async def _delete(self, entity: Entity, undo: _Undo) -> None:
         undo.append((entity, entity))
         await self._client.delete(_path(entity), _label(entity))
 
     async def _put(self, entity: Entity) -> None:
-        is_there = await self._client.put(_path(entity), _label(entity), entity.tree)
+        tree = entity.tree
+        if entity.type == "targets":
+            # Kong 3.9.1: PUT of a target is a PATCH, and keeps what the body leaves out.
+            tree = {"weight": ENTITY_DEFAULTS["targets"]["weight"], "tags": None, **tree}
+        is_there = await self._client.put(_path(entity), _label(entity), tree)
         if not is_there:
             # Kong 3.9.1 with PostgreSQL: PUT of a target that does not exist is 404.
             path = _path(entity).rpartition("/")[0]

@@ -73,6 +73,7 @@ class KongDouble(Faults):
         declarative_file: str | None = None,
         edition: str = "community",
         now: Callable[[], int] = _clock,
+        worker_seconds: float = 0.0,
     ) -> None:
         super().__init__()
         self.version = version
@@ -86,6 +87,11 @@ class KongDouble(Faults):
         self.on_status: Callable[[], None] | None = None
         self.former: Entities = {}
         self.generation = 0
+        self.worker_seconds = worker_seconds
+        self.written: dict[str, float] = {}
+        """Id of each entity that was new in the database -> when, by the monotonic clock."""
+        self.deleted: list[tuple[float, str, Entity]] = []
+        """When, type and entity of what was deleted from the database."""
         self.now = now
         self._refuse: Predicate | None = None
         self.schemas = SchemaSet(version, database, plugins)
@@ -95,6 +101,7 @@ class KongDouble(Faults):
         self._paginator = Paginator(self._store)
         self._resources = ResourceResolver(self._store, self._paginator)
         self._node = NodeEndpoints(self._store, version, edition)
+        self._node.worker_seconds = worker_seconds
         self._schema_endpoints = SchemaEndpoints(self.schemas, builder)
         self._writer: ReadOnlyWriter | Database = ReadOnlyWriter(self._store, self._resources)
         if database == "postgres":
@@ -291,8 +298,16 @@ class KongDouble(Faults):
         is_kept = isinstance(self._writer, Database)
         if is_kept and self._strikes("500", sent.line):
             return INTERNAL_ERROR
+        kind = place.schema.name
+        before = dict(self.entities.get(kind, {}))
         answer = self._writer.write(sent.method, place, body)
+        self._note_times(kind, before)
         return await self._after_commit(answer) if is_kept and answer.status < 300 else answer
+
+    def _note_times(self, kind: str, before: dict[str, Entity]) -> None:
+        moment, after = time.monotonic(), self.entities.get(kind, {})
+        self.written.update(dict.fromkeys(after.keys() - before.keys(), moment))
+        self.deleted += [(moment, kind, before[ident]) for ident in before.keys() - after.keys()]
 
     async def _status_port(self, request: web.Request) -> web.StreamResponse:
         answer = NOT_FOUND

@@ -38,6 +38,7 @@ class NodeEndpoints:
         self._edition = edition
         # The count of requests begins anew with a restart, by which the adapter notices one.
         self.answered = 6
+        self.worker_seconds = 0.0
 
     def root(self) -> Response:
         plugins = self._store.schemas.plugins
@@ -80,6 +81,11 @@ class NodeEndpoints:
             "router_flavor": "traditional_compatible",
             "loaded_plugins": dict.fromkeys(plugins, True),
             "nginx_admin_client_max_body_size": "10m",
+            # Kong's own are 5 s.
+            "worker_consistency": "eventual",
+            "worker_state_update_frequency": self.worker_seconds,
+            "db_update_frequency": 0,
+            "db_update_propagation": 0,
         }
 
     def status(self, digest: str, query: dict[str, str]) -> Response:

@@ -64,8 +64,9 @@ class Database:
 
     def _put(self, resource: ResourcePath, body: Entity) -> Response:
         old = self._resources.found(resource) if resource.ident else None
-        if old is None and resource.schema.name == "targets":
-            return NOT_FOUND
+        if resource.schema.name == "targets":
+            # PUT of a target is what PATCH is (kong/api/routes/upstreams.lua).
+            return self._patch(resource, body) if old is not None else NOT_FOUND
         body = {n: v for n, v in body.items() if n != "id"}
         if old is not None:
             body["id"] = old["id"]
@@ -74,8 +75,6 @@ class Database:
         key = self._store.key_of(resource.schema)
         if key and resource.ident and not is_uuid(resource.ident):
             body[key] = resource.ident
-            if old is not None and resource.schema.name == "targets":
-                body["created_at"] = old["created_at"]
         return self._saved(200, resource, body)
 
     def _patch(self, resource: ResourcePath, body: Entity) -> Response:

@@ -176,14 +176,49 @@ def test_no_truth_value_is_left_as_a_schema(schema: Any) -> None:
         "paths": {},
         "components": {"schemas": {"A": schema}},
     }
-    todo = [import_form(document, "d").tree]
+    todo: list[Any] = [import_form(document, "d").tree]
     while todo:
         one = todo.pop()
         if isinstance(one, dict):
             assert not isinstance(one.get("additionalProperties"), bool)
-            todo += one.values()
+            for name, value in one.items():
+                # In there it is the name of a property.
+                is_named = name == "properties" and isinstance(value, dict)
+                todo += value.values() if is_named else [value]
         elif isinstance(one, list):
             todo += one
+
+
+@pytest.mark.parametrize("name", ["default", "example", "examples", "enum", "x-more"])
+def test_a_name_that_is_a_keyword_elsewhere_is_a_name(name: str) -> None:
+    """Of a property, a response (`default` is one of HTTP), a schema, a header."""
+    open_ended = {"type": "object", "additionalProperties": True}
+    answer = {"description": "", "content": {"application/json": {"schema": open_ended}}}
+    document: dict[str, Any] = {
+        "openapi": "3.0.3",
+        "info": {"title": "a", "version": "1"},
+        "paths": {"/a": {"get": {"responses": {name: answer}}}},
+        "components": {
+            "schemas": {"A": {"properties": {name: open_ended}}, name: open_ended},
+            "headers": {name: {"schema": open_ended}},
+        },
+    }
+    tree = import_form(document, "openapi.json").tree
+    assert "additionalProperties" not in str(tree)
+
+
+@pytest.mark.parametrize("name", ["default", "example", "x-more"])
+def test_data_of_a_schema_is_left_as_it_is(name: str) -> None:
+    data = {"additionalProperties": True, "properties": {"additionalProperties": False}}
+    schema = {"type": "object", name: data}
+    document: dict[str, Any] = {
+        "openapi": "3.0.3",
+        "info": {"title": "a", "version": "1"},
+        "paths": {},
+        "components": {"schemas": {"A": schema}},
+    }
+    tree = import_form(document, "openapi.json").tree
+    assert tree["components"]["schemas"]["A"] == schema
 
 
 @pytest.mark.parametrize(

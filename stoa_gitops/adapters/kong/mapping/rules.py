@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
+from stoa_gitops.adapter_sdk import refusals
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
 from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec
-from stoa_gitops.adapter_sdk.results import unsupported
-from stoa_gitops.adapter_sdk.unreadable import refuse_unreadable
+from stoa_gitops.adapter_sdk.refusals import refuse_unread
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import UNMAPPED
 from stoa_gitops.adapters.kong.entities.versions import NEWEST_MINOR
@@ -230,8 +231,7 @@ def _losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
 
 def _refuse_adoption(_: str, spec: JsonObject) -> str:
     """Return why a foreign object cannot be adopted: what nobody can read nobody can keep."""
-    left = spec.get(UNMAPPED)
-    return refuse_unreadable(left) if isinstance(left, Mapping) else ""
+    return refuse_unread(spec, UNMAPPED)
 
 
 RULES: Final = Rules(
@@ -252,21 +252,12 @@ def rules_of(node: NodeInfo) -> Rules:
 
 
 def refuse_unsupported(spec: ObjectSpec, node: NodeInfo) -> AdapterResult | None:
-    """Return why an object is not written, None where it is.
-
-    The planner checks support before any call; this refuses what passed it, for methods that are
-    called alone. What can be written in part is written in part: `onUnsupported` holds it back.
-    """
-    name = spec.key.kind
-    if name == POLICY:
-        name = f"policy:{spec.value['type']}"
-    capability = capabilities_of(node).get(name)
-    if name != API and (capability is None or not capability.supported):
-        reason = capability.reason if capability else "unknown to this adapter"
-        return unsupported(f"this gateway has no {name} ({reason})")
-    found = losses(spec.key.kind, spec.value, node)  # type: ignore[arg-type]
-    whole = [loss.message for loss in found if not loss.is_partial]
-    return unsupported(f"this gateway cannot express it: {'; '.join(whole)}") if whole else None
+    """Return why an object is not written, None where it is."""
+    value: Any = spec.value
+    kind = spec.key.kind
+    needed = [f"policy:{value['type']}" if kind == POLICY else kind] if kind != API else []
+    found = partial(losses, kind, value, node)
+    return refusals.refuse_unsupported(needed, capabilities_of(node), found)
 
 
 def path_notes(node: NodeInfo) -> tuple[str, ...]:

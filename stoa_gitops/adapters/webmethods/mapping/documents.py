@@ -34,6 +34,14 @@ _MAX_SLOW_BYTES: Final = 2 << 20
 _DATA: Final = frozenset({"example", "examples", "default", "enum"})
 """Keywords whose values are data of their own."""
 
+_NAMED: Final = frozenset(
+    {
+        "properties", "patternProperties", "definitions", "schemas", "responses", "parameters",
+        "headers", "requestBodies", "callbacks", "links", "paths", "content", "encoding",
+    }
+)  # fmt: skip
+"""Keywords whose values are maps by name: a name in there is no keyword, not even `default`."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApiDocument:
@@ -194,7 +202,9 @@ def _without_truth_schemas(node: Any) -> Any:
             if name == "additionalProperties" and isinstance(value, bool):
                 if not value:
                     found[name] = {"not": {}}
-            elif name in _DATA:
+            elif name in _NAMED and isinstance(value, Mapping):
+                found[name] = {one: _without_truth_schemas(item) for one, item in value.items()}
+            elif name in _DATA or str(name).startswith("x-"):
                 found[name] = value
             else:
                 found[name] = _without_truth_schemas(value)

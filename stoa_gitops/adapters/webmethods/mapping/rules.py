@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
+from stoa_gitops.adapter_sdk import refusals
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
 from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec
-from stoa_gitops.adapter_sdk.results import unsupported
-from stoa_gitops.adapter_sdk.unreadable import refuse_unreadable
+from stoa_gitops.adapter_sdk.refusals import key_losses, refuse_unread
 from stoa_gitops.adapters.webmethods.entities.parts import UNMAPPED, GatewayInfo, JsonTree
 from stoa_gitops.adapters.webmethods.mapping.access import COUNTED, securities
 from stoa_gitops.adapters.webmethods.mapping.backends import backend_losses
@@ -23,7 +23,7 @@ from stoa_gitops.adapters.webmethods.policies import MAPPINGS
 from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
 from stoa_gitops.model.losses import Loss
-from stoa_gitops.model.secret import Secret, withheld
+from stoa_gitops.model.secret import withheld
 
 _SUPPORTED: Final = (
     "api", "application", "archive", "plans", "strip_path:false", "timeout", "multiple_routes",
@@ -191,28 +191,16 @@ def application_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
                 at=at,
             )
         elif sort == "api_key":
-            yield from _key_losses(credential.get("key"), index)
+            yield from key_losses(credential.get("key"), index)
         elif sort != "jwt":
             yield Loss(f"credential {index + 1}: webMethods is not told credentials of type {sort}")
     if message := text_fault(spec.get("displayName", "")):
         yield Loss(f"displayName: {message}", at=("displayName",))
 
 
-def _key_losses(key: object, index: int) -> Iterator[Loss]:
-    if not isinstance(key, Secret):
-        return
-    text = key.reveal()
-    if text != text.strip() or not text.isascii() or not text.isprintable():
-        yield Loss(
-            f"credential {index + 1} (api_key): no header carries this key",
-            at=("credentials", index),
-        )
-
-
 def _refuse_adoption(_: str, spec: JsonObject) -> str:
     """Return why a foreign object cannot be adopted: what nobody can read nobody can keep."""
-    left = spec.get(UNMAPPED)
-    return refuse_unreadable(left) if isinstance(left, Mapping) else ""
+    return refuse_unread(spec, UNMAPPED)
 
 
 def combined_losses(api: Spec, policies: Mapping[str, Spec]) -> tuple[Loss, ...]:
@@ -245,19 +233,10 @@ def rules_of(info: GatewayInfo) -> Rules:
 
 
 def refuse_unsupported(spec: ObjectSpec, info: GatewayInfo) -> AdapterResult | None:
-    """Return why an object is not written, None where it is.
-
-    The planner checks support before any call; this refuses what passed it, for methods that are
-    called alone. What can be written in part is written in part: `onUnsupported` holds it back.
-    """
-    for name in _needed(spec):
-        capability = CAPABILITIES.get(name)
-        if capability is None or not capability.supported:
-            reason = capability.reason if capability else "unknown to this adapter"
-            return unsupported(f"this gateway has no {name} ({reason})")
-    found = losses(spec.key.kind, spec.value, info)  # type: ignore[arg-type]
-    whole = [loss.message for loss in found if not loss.is_partial]
-    return unsupported(f"this gateway cannot express it: {'; '.join(whole)}") if whole else None
+    """Return why an object is not written, None where it is."""
+    value: Any = spec.value
+    found = partial(losses, spec.key.kind, value, info)
+    return refusals.refuse_unsupported(_needed(spec), CAPABILITIES, found)
 
 
 def _needed(spec: ObjectSpec) -> Iterator[str]:

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import ListItem, list_item
+from stoa_gitops.adapter_sdk.named_groups import named_groups
 from stoa_gitops.adapter_sdk.packed_list import PackedList
 from stoa_gitops.adapter_sdk.unreadable import UNREADABLE, read_guarded
 from stoa_gitops.adapters.webmethods.entities.held import HeldApi
@@ -243,17 +244,8 @@ class Snapshot:
 
     @cached_property
     def _named_groups(self) -> list[ApiGroup]:
-        """The groups under keys of their own: two objects of one key could not be told apart."""
-        ours = self._own_groups
-        taken = set(ours)
-        found = list(ours.values())
-        for group in self.groups.values():
-            if ours.get(group.key) is group:
-                continue
-            named = _renamed(group) if group.key in taken else group
-            taken.add(named.key)
-            found.append(named)
-        return found
+        """The groups under keys of their own."""
+        return named_groups(self.groups.values(), self._own_groups, _renamed, _id_of)
 
     @cached_property
     def marked_applications(self) -> list[tuple[JsonTree, Key, bool]]:
@@ -323,13 +315,9 @@ def _paths(held: HeldApi) -> Iterator[str]:
         yield held.runtime_path
 
 
-def _renamed(group: ApiGroup) -> ApiGroup:
-    """Return a group under a key of its own, and as foreign."""
-    name = f"{group.key.name}-{group.root[:8]}"
-    key = group.key._replace(name=name)
-    items = []
-    for item in group.items:
-        old = Key(item["kind"], item["tenant"], item["name"])
-        new = name if old.kind == API else f"{name}.{old.policy_type}"
-        items.append({**item, "name": new, "managed": False})
-    return replace(group, key=key, items=tuple(items))  # type: ignore[arg-type]
+def _renamed(group: ApiGroup, key: Key, items: tuple[ListItem, ...]) -> ApiGroup:
+    return replace(group, key=key, items=items)
+
+
+def _id_of(group: ApiGroup) -> str:
+    return group.root

@@ -89,7 +89,7 @@ class ConsumerWriter:
         held = self._find(change, snapshot)
         known_id = str(held["id"]) if held is not None else str(change.key)
         prints = [fingerprint(value) for value in _keys_of(application)]
-        self._take_keys(prints, known_id, snapshot)
+        self._take_keys(prints, known_id, snapshot, change.key)
         return application, held
 
     def _begin(self, snapshot: Snapshot) -> None:
@@ -112,7 +112,7 @@ class ConsumerWriter:
         held = self._find(change, snapshot)
         known_id = str(held["id"]) if held is not None else ""
         prints = [fingerprint(value) for value in _keys_of(application)]
-        self._take_keys(prints, known_id or str(parts.key), snapshot)
+        self._take_keys(prints, known_id or str(parts.key), snapshot, parts.key)
         if held is None:
             what = f"writing application {application['name']}"
             made = await self._client.write("POST", "/applications", what, application)
@@ -190,7 +190,7 @@ class ConsumerWriter:
             )
         return held
 
-    def _take_keys(self, prints: Iterable[str], taker: str, snapshot: Snapshot) -> None:
+    def _take_keys(self, prints: Iterable[str], taker: str, snapshot: Snapshot, key: Key) -> None:
         """Note who has which keys; raises ObjectConflict where another application has one.
 
         Before anything is sent: applications are written side by side. `taker` is the id of the
@@ -200,11 +200,7 @@ class ConsumerWriter:
         for printed in wanted:
             other = self._keys.get(printed, taker)
             if other != taker:
-                names = {str(tree.get("id")): tree.get("name") for tree in snapshot.applications}
-                raise ObjectConflict(
-                    f"one of its keys is that of the application {names.get(other, other)} on the "
-                    "gateway: give each application keys of its own"
-                )
+                raise ObjectConflict(_key_taken(other, snapshot, key))
         self._keys |= dict.fromkeys(wanted, taker)
 
     async def _delete(self, application_id: str, snapshot: Snapshot) -> None:
@@ -220,6 +216,26 @@ class ConsumerWriter:
         self._session.written.no_application(application_id)
         self._keys = {p: other for p, other in self._keys.items() if other != application_id}
         await self._subscribe(application_id, (), snapshot)
+
+
+def _key_taken(other: str, snapshot: Snapshot, key: Key) -> str:
+    """Say whose a key is, and what to do: an application without a mark may be this very one."""
+    for tree, held, _ in snapshot.marked_applications:
+        if str(tree.get("id")) != other:
+            continue
+        what = f"one of its keys is that of the application {tree.get('name')} on the gateway"
+        if read_mark(tree.get("description"), APPLICATION) is not None:
+            return f"{what} ({held.short}): give each application keys of its own"
+        what += f" ({other}), which carries no mark of a catalog"
+        if held == key:
+            return f"{what}: if it is the same one, adopt {key}; if not, give it another key"
+        if held.name == key.name:
+            return (
+                f"{what}: if it is the same one, set the option `adoptTenant` to {key.tenant} and "
+                f"adopt {key}; if not, give it another key"
+            )
+        return f"{what}: give it its mark back, delete it there, or give one of them another key"
+    return f"one of its keys is that of {other}: give each application keys of its own"
 
 
 def _keys_of(application: Mapping[str, Any]) -> Iterable[str]:

@@ -96,7 +96,10 @@ class RecordWriter:
         """Return a policy in full, and its actions; raises HalfWritten where there is none."""
         policy = await self._client.find_policy(policy_id) if policy_id else None
         if policy is None:
-            raise HalfWritten("the API has no policy of its own: delete it on the gateway")
+            raise HalfWritten(
+                "the policy of the API is gone from the gateway's store, and no call makes another "
+                "one: `apply --via archive` imports it again, under its id"
+            )
         ids = [action_id for _, action_id in enforced(policy)]
         found = await self._client.policy_actions(ids) if ids else []
         actions, _ = held_actions(policy, {str(one.get("id")): one for one in found})

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from stoa_proxy.core.counters import Limit, RateCounters
+from stoa_proxy.core.counters import RateCounters
+from stoa_proxy.core.limits import Limit
 from stoa_proxy.foundation.clock import SystemClock
 
 from tests.e2e.catalogs import CatalogFolder, upstream

@@ -28,7 +28,8 @@ from stoa_proxy.admin.store import Store
 from stoa_proxy.admin.trace_request import TraceRequest, parse_trace
 from stoa_proxy.admin.usage import UsageRequest, parse_usage
 from stoa_proxy.config import ProxyConfig
-from stoa_proxy.core.counters import Limit, LimitResult, RateCounters
+from stoa_proxy.core.counters import RateCounters
+from stoa_proxy.core.limits import Limit, LimitResult
 from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.errors import BackendRefused, BodyRefused, ObjectRefused

@@ -12,10 +12,20 @@ import math
 from array import array
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from stoa_proxy.config import COUNTERS_PER_POLICY, COUNTERS_PER_TENANT
+from stoa_proxy.core.limits import (
+    Count,
+    Limit,
+    LimitResult,
+    add,
+    advance,
+    check,
+    deciding,
+    fresh,
+    taken_over,
+)
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.throttled_log import ThrottledLog
 
@@ -29,48 +39,6 @@ _SHARED = 1024
 # Requests between two looks at old counters, and how many are looked at: two for each request, so
 # that counters go faster than requests can create them.
 _SWEEP_REQUESTS, _SWEEP_COUNTERS = 8, 16
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """`requests` in `window` seconds.
-
-    Without `burst` a fixed window that begins with its first request. With `burst` a bucket of
-    that many requests which refills at `requests / window`.
-    """
-
-    requests: int
-    window: float
-    burst: int | None = None
-
-    @property
-    def size(self) -> int:
-        """How many requests can come at once."""
-        return self.burst or self.requests
-
-
-class LimitResult(NamedTuple):
-    """The state of one limit after a request; `reset` in seconds.
-
-    Until the limit is whole again where the request is allowed, else until it admits one more.
-    `window` in seconds; `name` tells clients of several limits which one it is.
-    """
-
-    allowed: bool
-    limit: int
-    remaining: int
-    reset: float
-    window: float = 0.0
-    name: str = "rate"
-
-
-@dataclass(slots=True)
-class _Counter:
-    """`used` requests since `at` (of a bucket: its level at `at`); dropped after `expires`."""
-
-    used: float
-    at: float
-    expires: float
 
 
 class TenantFigures(NamedTuple):
@@ -139,15 +107,9 @@ class _CounterPreview(RateCounters):
 
     def hit(self, tenant_id: str, limits: Sequence[tuple[Key, Limit]]) -> LimitResult:
         now, tenant = self._clock.monotonic(), self._tenants.get(tenant_id)
-        results = [
-            _check(
-                limit,
-                _Counter(0.0, now, now) if tenant is None else tenant.peek(key, limit, now),
-                now,
-            )
-            for key, limit in limits
-        ]
-        return _deciding(results)
+        if tenant is None:
+            return deciding([check(limit, fresh(limit, now), now) for _, limit in limits])
+        return deciding([tenant.peek(key, limit, now) for key, limit in limits])
 
 
 class _TenantCounters:
@@ -164,7 +126,7 @@ class _TenantCounters:
         self._per_tenant = per_tenant
         self._throttled_log = log
         # Ordered: a dict of 50,000 that lost its first ones takes 7 µs to find the next.
-        self.counters: OrderedDict[Key, _Counter] = OrderedDict()
+        self.counters: OrderedDict[Key, Count] = OrderedDict()
         # By all of a key but what callers choose: of how many counters, and those that are shared.
         self._sizes: Counter[Key] = Counter()
         self._shared: dict[Key, _SharedCounters] = {}
@@ -173,34 +135,37 @@ class _TenantCounters:
 
     def hit_one(self, key: Key, limit: Limit, now: float) -> LimitResult:
         kept = self.counters.get(key)
-        if kept is not None and not limit.burst and now - kept.at < limit.window:
+        is_fixed = not limit.burst and not limit.is_sliding
+        if kept is not None and is_fixed and now - kept.at < limit.window:
             # Nearly all requests: a window that goes on is there already, and stays where it is.
-            result = _check(limit, kept, now)
+            result = check(limit, kept, now)
             if result.allowed:
                 kept.used += 1
                 kept.expires = kept.at + limit.window
             return result
-        counter, shared = self._find(key, limit, now)
-        result = _check(limit, counter, now)
+        found = self._find(key, limit, now)
+        result = check(found.limit, found.counter, now)
         if result.allowed:
-            self._count(key, limit, counter, shared)
+            self._count(key, found)
         return result
 
     def hit_all(self, limits: Sequence[tuple[Key, Limit]], now: float) -> LimitResult:
-        current = [(key, limit, *self._find(key, limit, now)) for key, limit in limits]
-        result = _deciding([_check(limit, counter, now) for _, limit, counter, _ in current])
+        current = [(key, self._find(key, limit, now)) for key, limit in limits]
+        result = deciding([check(found.limit, found.counter, now) for _, found in current])
         if result.allowed:
-            for key, limit, counter, shared in current:
-                self._count(key, limit, counter, shared)
+            for key, found in current:
+                self._count(key, found)
         return result
 
-    def peek(self, key: Key, limit: Limit, now: float) -> _Counter:
-        """Return the counter of a key as it is now, without making one."""
-        counter = self.counters.get(key)
-        if counter is None:
-            shared = self._shared.get(key[:-1])
-            counter = _Counter(0.0, now, now) if shared is None else shared.load(key, now)
-        return _advance(counter, limit, now)
+    def peek(self, key: Key, limit: Limit, now: float) -> LimitResult:
+        """Return what a limit would say now, without making a counter."""
+        count = self.counters.get(key)
+        if count is not None:
+            return check(limit, advance(count, limit, now), now)
+        shared = self._shared.get(key[:-1])
+        if shared is None:
+            return check(limit, fresh(limit, now), now)
+        return check(limit.shared, advance(shared.load(key, now), limit.shared, now), now)
 
     def expire(self, now: float) -> None:
         """Check counters that were checked longest ago, and drop those that have expired."""
@@ -225,18 +190,18 @@ class _TenantCounters:
         if shared.expires > now:
             self._shared[owner] = shared
 
-    def _find(self, key: Key, limit: Limit, now: float) -> tuple[_Counter, _SharedCounters | None]:
+    def _find(self, key: Key, limit: Limit, now: float) -> _Found:
         """Return the counter of a key as it is now, and where it is from when it is shared."""
-        counter = self.counters.get(key)
-        if counter is not None:
-            return _advance(counter, limit, now), None
+        count = self.counters.get(key)
+        if count is not None:
+            return _Found(advance(count, limit, now), limit)
         owner = key[:-1]
         shared = self._shared.get(owner)
         if self._has_room(owner):
             if shared is None:
-                return _Counter(0.0, now, now), None
+                return _Found(fresh(limit, now), limit)
             # Who shared a counter begins with what that one says, not with a new allowance.
-            return _advance(shared.load(key, now), limit, now), None
+            return _Found(taken_over(shared.load(key, now), limit, now), limit)
         if shared is None:
             shared = self._shared[owner] = _SharedCounters()
             self._throttled_log.warning(
@@ -246,30 +211,33 @@ class _TenantCounters:
                 subject=self._name,
             )
         self.shared_requests += 1
-        return _advance(shared.load(key, now), limit, now), shared
+        return _Found(advance(shared.load(key, now), limit.shared, now), limit.shared, shared)
 
     def _has_room(self, owner: Key) -> bool:
         return len(self.counters) < self._per_tenant and self._sizes[owner] < self._per_policy
 
-    def _count(
-        self, key: Key, limit: Limit, counter: _Counter, shared: _SharedCounters | None
-    ) -> None:
-        counter.used += 1
-        # A bucket that has drained, like a window that is over, is the same as no counter.
-        seconds = counter.used * limit.window / limit.requests if limit.burst else limit.window
-        counter.expires = counter.at + seconds
-        if shared is not None:
-            shared.store(key, counter)
+    def _count(self, key: Key, found: _Found) -> None:
+        add(found.counter, found.limit)
+        if found.shared is not None:
+            found.shared.store(key, found.counter)
             return
         if key not in self.counters:
             self._sizes[key[:-1]] += 1
-        self.counters[key] = counter
+        self.counters[key] = found.counter
 
     def _forget(self, key: Key) -> None:
         owner = key[:-1]
         self._sizes[owner] -= 1
         if not self._sizes[owner]:
             del self._sizes[owner]
+
+
+class _Found(NamedTuple):
+    """A counter as it is now, the limit that it is counted by, and where it is from if shared."""
+
+    counter: Count
+    limit: Limit
+    shared: _SharedCounters | None = None
 
 
 class _SharedCounters:
@@ -282,47 +250,15 @@ class _SharedCounters:
         self._at = array("d", bytes(8 * _SHARED))
         self.expires = float("inf")  # until something is counted
 
-    def load(self, key: Key, now: float) -> _Counter:
+    def load(self, key: Key, now: float) -> Count:
         # Python's hash of text differs from process to process: nobody can choose whom to meet.
         slot = hash(key) % _SHARED
         if not self._used[slot]:
-            return _Counter(0.0, now, now)
-        return _Counter(self._used[slot], self._at[slot], self.expires)
+            return Count(0.0, now, now)
+        return Count(self._used[slot], self._at[slot], self.expires)
 
-    def store(self, key: Key, counter: _Counter) -> None:
+    def store(self, key: Key, count: Count) -> None:
         slot = hash(key) % _SHARED
-        self._used[slot], self._at[slot] = counter.used, counter.at
+        self._used[slot], self._at[slot] = count.used, count.at
         is_first = math.isinf(self.expires)
-        self.expires = counter.expires if is_first else max(self.expires, counter.expires)
-
-
-def _advance(counter: _Counter, limit: Limit, now: float) -> _Counter:
-    """Return a counter as it is now: a bucket leaks, and a window that is over begins anew."""
-    if limit.burst:
-        leaked = (now - counter.at) * limit.requests / limit.window
-        return _Counter(max(0.0, counter.used - leaked), now, counter.expires)
-    if now - counter.at >= limit.window:
-        return _Counter(0.0, now, now)
-    return counter
-
-
-def _deciding(results: Sequence[LimitResult]) -> LimitResult:
-    """Return the result that refuses longest, or that has the least left."""
-    refused = [result for result in results if not result.allowed]
-    if refused:
-        return max(refused, key=lambda result: result.reset)
-    return min(results, key=lambda result: (result.remaining, -result.reset))
-
-
-def _check(limit: Limit, counter: _Counter, now: float) -> LimitResult:
-    left = limit.size - counter.used
-    # Tolerance for rounding: a bucket that refilled for exactly long enough must hold one.
-    allowed = left >= 1 - 1e-9
-    remaining = int(left - 1 + 1e-9) if allowed else 0
-    if not limit.burst:
-        reset = max(0.0, counter.at + limit.window - now)
-    elif allowed:
-        reset = (counter.used + 1) * limit.window / limit.requests
-    else:
-        reset = (1 - left) * limit.window / limit.requests
-    return LimitResult(allowed, limit.size, remaining, reset, limit.window)
+        self.expires = count.expires if is_first else max(self.expires, count.expires)

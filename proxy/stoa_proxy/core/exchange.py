@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from stoa_proxy.core.api import Api
 from stoa_proxy.core.backend import Backend, Upstream
-from stoa_proxy.core.counters import LimitResult, RateCounters
+from stoa_proxy.core.counters import RateCounters
+from stoa_proxy.core.limits import LimitResult
 from stoa_proxy.core.match import Target
 from stoa_proxy.core.model import Consumer, Route
 from stoa_proxy.core.policy import AsyncPolicy, Recorder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from stoa_proxy.core.counters import LimitResult
+from stoa_proxy.core.limits import LimitResult
 from stoa_proxy.http.heads import Header
 
 RATE_HEADERS: Final = frozenset(

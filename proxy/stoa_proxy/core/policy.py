@@ -25,7 +25,8 @@ from enum import IntEnum, auto
 from typing import NamedTuple, Protocol
 
 from stoa_proxy.core.backend import Backend
-from stoa_proxy.core.counters import LimitResult, RateCounters
+from stoa_proxy.core.counters import RateCounters
+from stoa_proxy.core.limits import LimitResult
 from stoa_proxy.core.model import Consumer, Route
 from stoa_proxy.core.policy_states import PolicyState, PolicyStates
 from stoa_proxy.core.problems import Respond

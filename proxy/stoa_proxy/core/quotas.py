@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-from stoa_proxy.core.counters import LimitResult
+from stoa_proxy.core.limits import LimitResult
 from stoa_proxy.core.policy_states import MetricFamily, PolicyState
 from stoa_proxy.foundation.clock import Clock
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stoa_proxy.core.counters import Limit
+from stoa_proxy.core.limits import Limit
 from stoa_proxy.core.model import Plan
 from stoa_proxy.core.policy import Phase, Policy, PolicyContext
 from stoa_proxy.core.problems import Respond, problem

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from sys import intern
 
-from stoa_proxy.core.counters import LimitResult
+from stoa_proxy.core.limits import LimitResult
 from stoa_proxy.core.policy import PolicyContext
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.foundation.client_network import client_network

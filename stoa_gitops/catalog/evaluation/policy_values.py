@@ -151,6 +151,9 @@ def _api_key(config: Mapping[str, Any]) -> Iterator[Fault]:
 def _rate_limit(config: Mapping[str, Any]) -> Iterator[Fault]:
     if duration_ms(config["window"]) == 0:
         yield ("window",), "nothing can be counted in no time", "write a window such as 1m"
+    if "burst" in config and config.get("algorithm") == "sliding_window":
+        message = "a sliding window has no burst: it takes its requests at any moment"
+        yield ("burst",), message, "leave it out, or write `algorithm: token_bucket`"
 
 
 _FINDERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Iterator[Fault]]]] = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stoa_proxy.core.counters import Key, Limit, RateCounters
+from stoa_proxy.core.counters import Key, RateCounters
+from stoa_proxy.core.limits import Limit
 
 from tests.proxy.conftest import FakeClock
 
@@ -126,3 +127,87 @@ def test_no_caller_ever_has_more_than_with_a_table_that_holds_all(
         for index, at in enumerate(times):
             # Twice the limit: two windows may meet in a minute, and a full bucket refills in one.
             assert sum(other < at + 60 for other in times[index:]) <= 6
+
+
+SLIDING = Limit(5, 60.0, is_sliding=True)
+gaps = st.lists(
+    st.one_of(
+        st.just(0.0), st.floats(0.0, 15.0), st.sampled_from([5.9, 6.0, 6.1, 59.9, 60.0, 66.0])
+    ),
+    max_size=80,
+)
+
+
+@given(gaps, st.integers(1, 6), st.booleans())
+def test_a_sliding_window_never_admits_more_than_the_limit_in_any_span(
+    pauses: list[float], requests: int, is_crowded: bool
+) -> None:
+    clock, admitted = FakeClock(), []
+    limit = Limit(requests, 60.0, is_sliding=True)
+    # Crowded, the caller shares a counter from the beginning.
+    counters = RateCounters(clock, per_policy=1 if is_crowded else 50)
+    if is_crowded:
+        counters.hit("t", [(key("first"), Limit(1, 1e9))])
+    for pause in pauses:
+        clock.advance(pause)
+        if counters.hit("t", [(key("caller"), limit)]).allowed:
+            admitted.append(clock.monotonic())
+    for index, start in enumerate(admitted):
+        # Half a nanosecond for the rounding of sums of floats.
+        within = [time for time in admitted[index:] if time - start < 60.0 - 5e-10]
+        assert len(within) <= requests
+
+
+@given(gaps, st.integers(1, 6))
+def test_a_sliding_window_admits_what_the_last_window_and_a_tenth_leave(
+    pauses: list[float], requests: int
+) -> None:
+    clock, admitted = FakeClock(), []
+    limit, counters = Limit(requests, 60.0, is_sliding=True), RateCounters(clock)
+    for pause in pauses:
+        clock.advance(pause)
+        now = clock.monotonic()
+        recent = [time for time in admitted if now - time <= 66.0]
+        result = counters.hit("t", [(key("caller"), limit)])
+        if len(recent) < requests:
+            assert result.allowed
+        if result.allowed:
+            admitted.append(now)
+            assert result.remaining <= requests - 1
+
+
+@given(gaps)
+def test_after_what_a_refusal_says_a_sliding_window_admits_again(pauses: list[float]) -> None:
+    clock, counters = FakeClock(), RateCounters(FakeClock())
+    counters._clock = clock
+    for pause in pauses:
+        clock.advance(pause)
+        use_up(counters, "t", "caller", SLIDING)
+        refusal = counters.hit("t", [(key("caller"), SLIDING)])
+        assert not refusal.allowed
+        assert 0.0 < refusal.reset <= 66.0
+        clock.advance(refusal.reset + 1e-6)
+        assert counters.hit("t", [(key("caller"), SLIDING)]).allowed
+
+
+def test_a_window_that_slides_gives_back_what_was_used_first(clock: FakeClock) -> None:
+    counters = RateCounters(clock)
+    clock.advance(2)  # to the beginning of a tenth
+    for _ in range(5):
+        assert counters.hit("t", [(key("c"), SLIDING)]).allowed
+        clock.advance(6)
+    # A fixed window would be empty at 60 s; this one gives back one with each tenth from 66 s on.
+    verdicts = []
+    for _ in range(6):
+        verdicts.append([counters.hit("t", [(key("c"), SLIDING)]).allowed for _ in range(2)])
+        clock.advance(36 if len(verdicts) == 1 else 6)
+    assert verdicts == [[False, False], *[[True, False]] * 5]
+
+
+def test_a_window_of_another_length_goes_on_with_the_count(clock: FakeClock) -> None:
+    counters = RateCounters(clock)
+    use_up(counters, "t", "c", SLIDING)
+    longer = Limit(6, 600.0, is_sliding=True)
+    assert [counters.hit("t", [(key("c"), longer)]).allowed for _ in range(2)] == [True, False]
+    clock.advance(661)
+    assert counters.hit("t", [(key("c"), longer)]).remaining == 5

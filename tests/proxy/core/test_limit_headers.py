@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from stoa_proxy.core.counters import LimitResult
 from stoa_proxy.core.limit_headers import limit_headers, limit_lines
+from stoa_proxy.core.limits import LimitResult
 
 NAMES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stoa_proxy.policies import POLICIES
 
-from tests.proxy.conftest import Api, FakeClock, Upstream
+from tests.proxy.conftest import Api, FakeClock, Upstream, policy_body
 
 KEY = {"X-API-Key": "k1"}
 GOLD = [{"name": "gold", "per_minute": 2}]
@@ -199,6 +199,51 @@ async def test_a_rate_limit_is_enforced_for_anonymous_clients(
     assert statuses == [200, 200, 429, 429]
     clock.advance(60)
     assert (await api.get("/a")).status == 200
+
+
+async def test_a_limit_that_slides_gives_back_one_by_one_and_says_when(
+    api: Api, upstream: Upstream, clock: FakeClock
+) -> None:
+    await api.route(upstream.url)
+    config = {"requests": 2, "window": "1m", "algorithm": "sliding_window"}
+    await api.policy("rate_limit", config)
+    assert (await api.get("/a")).status == 200
+    clock.advance(30)
+    assert [(await api.get("/a")).status for _ in range(2)] == [200, 429]
+    clock.advance(30)
+    # A window that began with the first request would be empty now.
+    answer = await api.get("/a")
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "2")
+    assert answer.headers["RateLimit-Policy"] == '"rate";q=2;w=60'
+    clock.advance(2)
+    assert [(await api.get("/a")).status for _ in range(2)] == [200, 429]
+
+
+async def test_a_bucket_without_a_burst_holds_the_requests_of_its_window(
+    api: Api, upstream: Upstream, clock: FakeClock
+) -> None:
+    await api.route(upstream.url)
+    await api.policy("rate_limit", {"requests": 3, "window": "30s", "algorithm": "token_bucket"})
+    assert [(await api.get("/a")).status for _ in range(4)] == [200, 200, 200, 429]
+    clock.advance(10)
+    assert [(await api.get("/a")).status for _ in range(2)] == [200, 429]
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"algorithm": "fixed"}, "config.algorithm"),
+        ({"algorithm": "sliding_window", "burst": 3}, "config.burst"),
+    ],
+)
+async def test_an_algorithm_that_makes_no_sense_is_refused(
+    api: Api, fields: dict[str, Any], named: str
+) -> None:
+    config = {"requests": 2, "window": "1m", **fields}
+    body = policy_body("p", "r1", "rate_limit", config)
+    answer = await api.admin("POST", "/admin/policies", body)
+    assert answer.status == 400
+    assert named in await answer.text()
 
 
 async def test_a_rate_limit_by_header_counts_each_value_apart(api: Api, upstream: Upstream) -> None:

@@ -121,6 +121,9 @@ def count_losses(config: Mapping[str, Any]) -> Iterator[Loss]:
             is_partial=True,
             at=("config", "burst"),
         )
+    if "algorithm" in config:
+        message = f"{config['algorithm']}: Gravitee counts in fixed windows"
+        yield Loss(message, is_partial=True, at=("config", "algorithm"))
 
 
 def plan_steps(plan: Mapping[str, Any], hrid: str) -> list[JsonTree]:

@@ -29,10 +29,13 @@ def _losses(config: Config) -> Iterator[Loss]:
             "once",
             is_partial=True,
         )
+    if "algorithm" in config:
+        message = f"{config['algorithm']}: Kong's open source counts in fixed windows"
+        yield Loss(message, is_partial=True, at=("config", "algorithm"))
 
 
 def _stored(config: Config) -> JsonTree:
-    return {name: item for name, item in config.items() if name != "burst"}
+    return {name: item for name, item in config.items() if name not in ("burst", "algorithm")}
 
 
 MAPPING: Final = PluginMapping(

@@ -56,6 +56,9 @@ def _losses(config: Config) -> Iterator[Loss]:
         )
     if "burst" in config:
         yield Loss("burst: webMethods has none", is_partial=True, at=("config", "burst"))
+    if "algorithm" in config:
+        message = f"{config['algorithm']}: webMethods counts in fixed windows"
+        yield Loss(message, is_partial=True, at=("config", "algorithm"))
 
 
 MAPPING: Final = PolicyMapping(policy_type=_TYPE, write=_write, read=_read, losses=_losses)

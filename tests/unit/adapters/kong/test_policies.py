@@ -45,6 +45,7 @@ def plugins(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         ("rate_limit", {**RATE, "by": "tenant"}, "counting by tenant", False),
         ("rate_limit", {**RATE, "by": "header:X.Key"}, "counting by the header X.Key", False),
         ("rate_limit", {**RATE, "burst": 7}, "burst", True),
+        ("rate_limit", {**RATE, "algorithm": "sliding_window"}, "fixed windows", True),
         ("quota", {**QUOTA, "period": "week"}, "week: Kong counts per second", False),
         ("cors", {**CORS, "maxAge": "500ms"}, "a maxAge of 500ms", False),
         ("cors", {**CORS, "origins": ["https://*.example"]}, "a regular expression", False),
@@ -161,6 +162,7 @@ def test_tokens_without_nbf_are_taken_where_the_gateway_says_so(
     ("policy_type", "config", "held"),
     [
         ("rate_limit", {**RATE, "burst": 7}, RATE),
+        ("rate_limit", {**RATE, "algorithm": "token_bucket"}, RATE),
         ("jwt", JWT, {}),
         ("headers", {"request": EDITS, "response": {**EDITS, "remove": ["A"]}},
          {"response": {**EDITS, "remove": ["A"]}}),

@@ -145,3 +145,39 @@ async def test_no_token_leaves_for_an_address_outside_of_the_networks(tmp_path: 
         assert redirect.connections >= 1
         assert any(TOKEN.encode() in head for head in (*allowed.heads, *redirect.heads))
     assert TOKEN not in process.log.read_text()
+
+
+@pytest.mark.heavy
+async def test_one_that_fetches_is_told_at_its_start_and_after_a_commit(tmp_path: Path) -> None:
+    catalog = catalog_of(tmp_path)
+    token = "networks: [127.0.0.0/8], reloadTokenRef: {env: EDGE_TOKEN}"
+    catalog.write("gateways/edges.yaml", EDGES.replace("{match: {}}", f"{{match: {{}}, {token}}}"))
+    catalog.api("orders", "http://orders.example.org")
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}"
+    async with (
+        listening("127.0.0.1", answer=answer) as (listener, port),
+        fleet(tmp_path, EDGE_TOKEN=TOKEN) as process,
+    ):
+
+        async def calls(number: int) -> None:
+            async def look() -> bool | None:
+                return True if len(listener.heads) >= number else None
+
+            await until(look, f"call {number}")
+
+        url = f"http://127.0.0.1:{port}"
+        async with RealGateway(process.control, KEY, hostname="pod", admin_url=url) as gateway:
+            assert await gateway.register() is State.REGISTERED
+            await calls(1)
+            await gateway.pull()
+            catalog.api("orders", "http://other.example.org")
+            await calls(2)
+            await gateway.pull()
+            (route,) = gateway.table.values()
+            assert route["backend_url"].startswith("http://other.example.org")
+            assert await gateway.register() is State.REGISTERED  # it restarted
+            await calls(3)
+            assert "Told True" in await refusal(process, "pod-edgemcp-dev", "Told True")
+    for head in listener.heads:
+        assert head.startswith(b"POST /admin/routes/reload ")
+        assert f"authorization: bearer {TOKEN}" in head.decode().lower()

@@ -15,6 +15,10 @@ from stoa_gitops.report.style import Style, display_width, pad
 _MAX_MESSAGE: Final = 500
 """Characters of a gateway's own message that are shown; the JSON has all of it."""
 
+_MAX_HOST: Final = 40
+_FLAPS: Final = 4
+"""Registrations of a gateway within ten minutes from which on it restarts over and over."""
+
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 _FIGURES: Final = (("routes", "route"), ("policies", "policy"), ("requests", "request"))
@@ -107,12 +111,18 @@ def _registration_notes(item: Mapping[str, Any]) -> Iterator[str]:
         return
     if not item["bound"]:
         yield "not bound"
+    host = registration["hostname"]
+    if not registration["name"].startswith(f"{host.strip().lower()}-"):
+        yield f"host {host[:_MAX_HOST]}"  # which its name does not tell
     heard = registration["lastBeatAt"]
     yield f"last heartbeat {_age(heard)}" if heard else "no heartbeat yet"
     if item["status"] == "DEGRADED" and registration["errorRate"] is not None:
         yield f"{registration['errorRate']:.1%} of its latest requests failed"
     if registration["shared"]:
         yield "several processes have this name"
+    times = registration.get("registrations", 0)
+    if times >= _FLAPS:
+        yield f"registered {times} times within 10 min"
     if any(one["reason"] == "NeverAsks" for one in item["conditions"]):
         yield "gets nothing"
 

@@ -72,7 +72,12 @@ class FleetParts:
             list_rules=registered.error_rules,
             fleet=members,
         )
-        views = RegisteredViews(registered, lambda: members.members, lambda: service.shared)
+        views = RegisteredViews(
+            registered,
+            lambda: members.members,
+            lambda: service.shared,
+            lambda gateway_id: members.count_registrations(gateway_id, service.steady()),
+        )
         reloads = ReloadCalls(registered, statuses, call, now)
         published.tell = reloads.request
         return cls(service, follower, assignment, published, views, heartbeats, reloads)

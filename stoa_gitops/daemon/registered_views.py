@@ -24,11 +24,13 @@ class RegisteredViews:
     """What views of gateways need to know of the fleet.
 
     members  returns it by id; shared: the ids under which several processes send heartbeats
+    count    returns how often a gateway registered lately, by its id
     """
 
     gateways: RegisteredGateways
     members: Callable[[], Mapping[str, Member]]
     shared: Callable[[], Collection[str]] = tuple
+    count: Callable[[str], int] = lambda _: 0
 
     def member(self, instance: GatewayInstance) -> Member | None:
         """Return the registered gateway behind an instance; None for one with an address."""
@@ -79,7 +81,12 @@ class RegisteredViews:
             yield _idle_view(document, now)
 
     def _registration(self, member: Member) -> RegistrationView:
-        return registration_view(member, is_shared=member.registration.id in self.shared())
+        gateway_id = member.registration.id
+        return registration_view(
+            member,
+            is_shared=gateway_id in self.shared(),
+            registrations=self.count(gateway_id),
+        )
 
 
 def is_known_by_checks(member: Member, instance: GatewayInstance) -> bool:

@@ -38,6 +38,11 @@ PAUSE: Final = 5.0
 SAVE: Final = 60.0
 """Seconds between two writes of what heartbeats tell: a thousand gateways are one transaction."""
 
+LATELY: Final = 600.0
+"""Seconds within which registrations of one gateway are counted: one that has come up stays up."""
+
+_MOST_COUNTED: Final = 20
+
 FORGET: Final = timedelta(days=7)
 """How long a gateway may be OFFLINE until it is forgotten, where no document says otherwise."""
 
@@ -84,6 +89,8 @@ class Member:
     """Monotonic time since which it is OFFLINE, while it is: the time of day may step."""
     starts: StartTracker = field(default_factory=StartTracker)
     is_saved: bool = False
+    registrations: list[float] = field(default_factory=list)
+    """Monotonic times of the latest ones since this process started."""
 
     @property
     def name(self) -> str:
@@ -183,6 +190,7 @@ class Fleet:
         member = self._members.get(registration.id)
         if member is None:
             member = Member(registration, GatewayStatus.ONLINE, at, at, at, heard=now)
+            member.registrations.append(now)
             self._add(member)
             self._heard[registration.id] = member
             self._moved.add(registration.id)
@@ -193,6 +201,7 @@ class Fleet:
         changed = changed_fields(member.registration, registration)
         member.registration = registration
         member.last_registered_at = at
+        member.registrations = [*member.registrations[1 - _MOST_COUNTED :], now]
         self._moved.add(registration.id)
         return Registered(
             is_new=False, changed=changed, transition=self._hear(member, now, at, "registered")
@@ -260,6 +269,10 @@ class Fleet:
     def use_rules(self, gateway_id: str, rules: ErrorRules) -> None:
         """Apply these rules to the errors of a gateway from its next heartbeat on."""
         self.get(gateway_id).rules = rules
+
+    def count_registrations(self, gateway_id: str, now: float) -> int:
+        """Return how often a gateway registered within LATELY: one that flaps does so each time."""
+        return sum(now - one <= LATELY for one in self.get(gateway_id).registrations)
 
     def is_shared(self, gateway_id: str, now: float) -> bool:
         """Whether several processes send heartbeats under this id."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from stoa_gitops.operations.status import require_store
 from stoa_gitops.operations.store_choice import open_store
+from stoa_gitops.report.events import visible_key
 
 if TYPE_CHECKING:
     from stoa_gitops.model.conditions import Condition
@@ -196,14 +197,6 @@ def audit_event(entry: AuditEntry) -> Tree:
     return _event(
         entry.at.isoformat(), "audit", entry.gateway, entry.status, message, actor=entry.actor
     )
-
-
-def visible_key(key: str) -> str:
-    """Return the object of an entry; empty for a key that only gives registrations their share.
-
-    Its second part begins with a hyphen, as no tenant does.
-    """
-    return "" if "/-" in key else key
 
 
 def condition_event(subject: str, condition: Condition) -> Tree:

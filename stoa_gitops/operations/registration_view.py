@@ -6,8 +6,14 @@ from stoa_gitops.fleet.members import Member
 from stoa_gitops.operations.views import RegistrationView
 
 
-def registration_view(member: Member, *, is_shared: bool = False) -> RegistrationView:
-    """Return the view; `is_shared` says that several processes send heartbeats under its name."""
+def registration_view(
+    member: Member, *, is_shared: bool = False, registrations: int = 0
+) -> RegistrationView:
+    """Return the view.
+
+    `is_shared` says that several processes send heartbeats under its name, `registrations` how
+    often it registered lately.
+    """
     registration, figures, beat = member.registration, member.figures, member.last_beat_at
     return RegistrationView(
         id=registration.id,
@@ -26,5 +32,6 @@ def registration_view(member: Member, *, is_shared: bool = False) -> Registratio
         requests=figures.requests if figures else None,
         error_rate=member.errors.rate,
         shared=is_shared,
+        registrations=registrations,
         admin_url=registration.admin_url,
     )

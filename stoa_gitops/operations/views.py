@@ -99,6 +99,8 @@ class RegistrationView(View):
     """Share of its requests that failed between its last heartbeats, 0 to 1."""
     shared: bool
     """Whether several processes send heartbeats under this name."""
+    registrations: Count = 0
+    """Within the last ten minutes, 20 at most: one that restarts over and over has many."""
     admin_url: str | None = None
     """Where it says that its admin API is; null where an earlier version answers."""
 

@@ -65,10 +65,19 @@ def audit_lines(entries: Sequence[Mapping[str, Any]], style: Style) -> Iterator[
         return
     names = ("actor", "gateway", "action", "key", "status", "message")
     rows = [
-        [moment(entry["at"]), *(str(entry[name])[:_MAX_MESSAGE] for name in names)]
+        [moment(entry["at"]), *(str(shown[name])[:_MAX_MESSAGE] for name in names)]
         for entry in entries
+        for shown in ({**entry, "key": visible_key(entry["key"])},)
     ]
     yield from _aligned(rows, style)
+
+
+def visible_key(key: str) -> str:
+    """Return the object of an entry; empty for a key that only gives registrations their share.
+
+    Its second part begins with a hyphen, as no tenant does.
+    """
+    return "" if "/-" in key else key
 
 
 def inventory_lines(items: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:

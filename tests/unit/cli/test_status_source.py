@@ -247,5 +247,10 @@ def test_everything_that_is_not_as_it_should_be_is_said() -> None:
         {**registered, "objects": 1, "quarantined": [], "lastCycle": None}, Style()
     )
     assert "gets nothing" in shown.splitlines()[0]
+    assert "host" not in shown.splitlines()[0], "its name says it"
+    flapping = {**registration, "hostname": "名前", "registrations": 14}
+    (line,) = table_lines([{**registered, "registration": flapping}], Style())
+    assert "host 名前" in line
+    assert "registered 14 times within 10 min" in line
     assert "Admin API: http://gw-1:8080" in shown
     assert "1 route, 0 policies, up for 30 s" in shown

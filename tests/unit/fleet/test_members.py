@@ -198,6 +198,18 @@ def test_records_are_written_when_something_moves_and_once_a_minute(world: World
     assert written() == 1
 
 
+def test_one_that_flaps_is_known_by_its_registrations(world: World) -> None:
+    for _ in range(5):
+        world.register()
+        world.now += 5
+    assert world.fleet.count_registrations(ONE.id, world.now) == 5
+    world.now += 590
+    assert world.fleet.count_registrations(ONE.id, world.now) == 2
+    for _ in range(100):
+        world.register()
+    assert world.fleet.count_registrations(ONE.id, world.now) == 20, "it is bounded"
+
+
 def test_records_that_could_not_be_written_come_again(world: World) -> None:
     world.register()
     records = world.fleet.take_unsaved(0.0)

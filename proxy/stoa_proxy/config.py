@@ -11,7 +11,7 @@ from stoa_proxy import control_plane_config, keycloak_config, tls_config
 from stoa_proxy.control_plane_config import ControlPlaneConfig, control_plane_from_env
 from stoa_proxy.errors import ConfigInvalid
 from stoa_proxy.foundation.address_guard import AddressGuard, Network, parse_networks
-from stoa_proxy.foundation.environment import read_list, read_number, read_text
+from stoa_proxy.foundation.environment import read_flag, read_list, read_number, read_text
 from stoa_proxy.foundation.server_certificates import TlsFiles
 from stoa_proxy.keycloak_config import Realm, realm_from_env
 from stoa_proxy.tls_config import tls_from_env
@@ -66,6 +66,9 @@ BOUNDS: Final = {
 PROXIES: Final = "STOA_TRUSTED_PROXIES"
 """The variable of `trusted_proxies`, one more of those that an embedding process reads."""
 
+PROXY_PROTOCOL: Final = "STOA_PROXY_PROTOCOL"
+"""The variable of `proxy_protocol`."""
+
 ENGINE: Final = "STOA_PROXY_ENGINE"
 """The variable of `engine`."""
 
@@ -78,7 +81,7 @@ VARIABLES: Final = frozenset(
         UPSTREAM, _UPSTREAM_TIMEOUT,
         "STOA_HOST", "STOA_LOG_LEVEL", "STOA_PORT", "STOA_STATE_DIR", "STOA_TENANT_ID", PROXIES,
         ENGINE, *BOUNDS, *control_plane_config.VARIABLES, *keycloak_config.VARIABLES,
-        *tls_config.VARIABLES,
+        *tls_config.VARIABLES, PROXY_PROTOCOL,
     }
 )  # fmt: skip
 """All variables that `config_from_env` reads."""
@@ -107,7 +110,8 @@ class ProxyConfig:
     `engine` is one of ENGINES, `aiohttp` the complete one. `mode` is one of MODES. `authz_callers`
     are CIDRs from which a sidecar is asked for decisions. `upstream_url` takes, in mode `proxy`,
     what no route of the table is for, within `upstream_timeout` seconds. `tls` are
-    certificates of the listener; None is plain HTTP.
+    certificates of the listener; None is plain HTTP. With `proxy_protocol` each connection begins
+    with a header of that protocol, and only `trusted_proxies` may connect.
     `log_level` is one of LOG_LEVELS; it is for the process, and embedding ones have their own.
     Raises ConfigInvalid.
 
@@ -147,6 +151,7 @@ class ProxyConfig:
     upstream_url: str | None = None
     upstream_timeout: float = 30.0
     tls: TlsFiles | None = None
+    proxy_protocol: bool = False
     head_seconds: float = 30.0
     upload_seconds: float = 30.0
     write_seconds: float = 30.0
@@ -181,6 +186,10 @@ class ProxyConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigInvalid(f"{variable} must be 1 or more")
+        if self.proxy_protocol and not self.trusted_proxies:
+            raise ConfigInvalid(
+                f"{PROXY_PROTOCOL} needs {PROXIES}: who may say whose request it is"
+            )
         self.guard()
         self.proxies()
         self.callers()
@@ -274,6 +283,8 @@ def bounds_from_env(env: Mapping[str, str]) -> dict[str, Any]:
         fields["trusted_proxies"] = proxies
     if tls is not None:
         fields["tls"] = tls
+    if read_flag(env, PROXY_PROTOCOL, default=False):
+        fields["proxy_protocol"] = True
     return fields
 
 

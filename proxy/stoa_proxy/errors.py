@@ -130,6 +130,10 @@ class CertificateUnusable(ProxyError):
     """A certificate or key that cannot be used; the message names the file and the reason."""
 
 
+class ProxyHeaderInvalid(ProxyError):
+    """A connection that does not begin as the PROXY protocol has it."""
+
+
 class ControlPlaneFailed(ProxyError):
     """A call to the control plane without a usable response; the message says why."""
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig, config_from_env
-from stoa_proxy.engines.complete import listener
+from stoa_proxy.engines.complete import beginnings
 from stoa_proxy.errors import CertificateUnusable, ConfigInvalid, ListenFailed
 from stoa_proxy.foundation.server_certificates import ServerCertificates, TlsFiles
 
@@ -81,7 +81,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture(autouse=True)
 def _quick_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(beginnings, "LOOK_SECONDS", 0.01)
 
 
 class Served:
@@ -199,7 +199,7 @@ async def test_only_clients_of_the_authority_come_in(authority: Authority) -> No
 async def test_a_client_that_never_shakes_hands_keeps_nobody_out(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "_HANDSHAKES_PER_CLIENT", 3)
+    monkeypatch.setattr(beginnings, "PER_CLIENT", 3)
     async with Served(authority, authority.issue("first", "first.test")) as served:
         silent = [
             await asyncio.open_connection(

@@ -42,10 +42,13 @@ class Connection(web.RequestHandler):
     # Each connection is there for as long as its client wishes: no `__dict__` for 10,000 of them.
     __slots__ = (
         "_client_transport", "_framing", "_head_timer", "_refusal", "_server", "_slow_client_guard",
-        "client_address", "is_ending", "is_spare", "predecessor",
+        "announced", "client_address", "is_ending", "is_spare", "predecessor",
     )  # fmt: skip
 
     _server: ConnectionServer
+    announced: str | None
+    """The client's address where a load balancer says it (`http.proxy_protocol`)."""
+
     client_address: str
     is_ending: bool
     is_spare: bool
@@ -56,7 +59,7 @@ class Connection(web.RequestHandler):
         """Begin to wait for the first request."""
         super().connection_made(transport)
         address = transport.get_extra_info("peername")
-        self.client_address = address[0] if address else "unknown"
+        self.client_address = self.announced or (address[0] if address else "unknown")
         self._framing = Framing()
         self._refusal: str | None = None
         loop = asyncio.get_running_loop()
@@ -214,7 +217,7 @@ class ConnectionServer(aiohttp_private.HandlerFactory):
         """Return the protocol of a new connection."""
         connection: Connection = self.make_handler(Connection)
         connection._server = self  # noqa: SLF001 - aiohttp's __init__ has no room for it
-        connection.predecessor = None
+        connection.predecessor = connection.announced = None
         return connection
 
 

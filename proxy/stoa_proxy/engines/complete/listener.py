@@ -1,4 +1,4 @@
-"""Listening sockets that survive running out of file descriptors, with TLS or without.
+"""Listening sockets that survive running out of file descriptors.
 
 asyncio's own way to accept logs a traceback for each try, many times a second, for as long as no
 descriptor is free.
@@ -10,12 +10,10 @@ import asyncio
 import errno
 import logging
 import socket
-from collections import Counter
 from collections.abc import Callable
 
-from stoa_proxy.foundation.client_network import client_network
+from stoa_proxy.engines.complete.beginnings import Beginnings
 from stoa_proxy.foundation.clock import Clock
-from stoa_proxy.foundation.server_certificates import ServerCertificates
 from stoa_proxy.foundation.throttled_log import ThrottledLog
 
 _log = logging.getLogger("stoa_proxy.engine")
@@ -24,20 +22,14 @@ _BACKLOG = 1024
 # So few in one turn that the bound of connections is not passed by far before it is checked.
 _ACCEPTS = 8
 _PAUSE_SECONDS = 1.0
-# Before a handshake has ended a connection is not counted by any share: these bound it.
-_HANDSHAKE_SECONDS = 10.0
-_HANDSHAKES = 1024
-_HANDSHAKES_PER_CLIENT = 64
-LOOK_SECONDS = 5.0
-"""How often the files of certificates are looked at."""
 _NO_SUCH_ADDRESS = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 class Listener:
-    """Accepts connections and gives each a protocol of `make_protocol`.
+    """Accepts connections and gives each a protocol of `make_protocol`, by `beginnings`.
 
     `close_idle` is called when none can be accepted for want of descriptors or memory; it is tried
-    again after `pause_seconds`. `certificates`, loaded before, make it a listener of TLS.
+    again after `pause_seconds`.
     """
 
     def __init__(
@@ -46,8 +38,8 @@ class Listener:
         close_idle: Callable[[], None],
         clock: Clock,
         *,
+        beginnings: Beginnings | None = None,
         pause_seconds: float = _PAUSE_SECONDS,
-        certificates: ServerCertificates | None = None,
     ) -> None:
         self._make_protocol = make_protocol
         self._close_idle = close_idle
@@ -55,10 +47,7 @@ class Listener:
         self._throttled_log = ThrottledLog(_log, clock)
         self._sockets: list[socket.socket] = []
         self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
-        self._starting: set[asyncio.Task[object]] = set()
-        self._certificates = certificates
-        self._handshakes: Counter[str] = Counter()
-        self._looking: asyncio.Task[None] | None = None
+        self._beginnings = beginnings or Beginnings(clock)
 
     async def open(self, host: str, port: int) -> int:
         """Listen on all addresses of a host; return the port, which for 0 is a free one.
@@ -69,18 +58,13 @@ class Listener:
         for listening in self._sockets:
             listening.listen(_BACKLOG)
             self._resume(listening)
-        if self._certificates is not None:
-            self._looking = asyncio.create_task(self._look(self._certificates))
+        self._beginnings.start()
         bound: int = self._sockets[0].getsockname()[1]
         return bound
 
     async def close(self) -> None:
         """Accept no more."""
         loop = asyncio.get_running_loop()
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
-            self._looking = None
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -88,7 +72,7 @@ class Listener:
             loop.remove_reader(listening)
             listening.close()
         self._sockets = []
-        await asyncio.gather(*self._starting, return_exceptions=True)
+        await self._beginnings.stop()
 
     def _resume(self, listening: socket.socket) -> None:
         self._timers.pop(listening, None)
@@ -104,59 +88,7 @@ class Listener:
                 self._pause(listening, error)
                 return
             accepted.setblocking(False)
-            loop = asyncio.get_running_loop()
-            certificates = self._certificates
-            starting = loop.create_task(
-                self._start(accepted)
-                if certificates is None
-                else self._shake_hands(accepted, client_network(address[0]), certificates)
-            )
-            self._starting.add(starting)
-            starting.add_done_callback(self._starting.discard)
-
-    async def _start(self, accepted: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.connect_accepted_socket(self._make_protocol, accepted)
-        except OSError as error:  # the client is gone already
-            _log.debug("a connection could not be set up: %r", error)
-            accepted.close()
-
-    async def _shake_hands(
-        self, accepted: socket.socket, client: str, certificates: ServerCertificates
-    ) -> None:
-        """Start a connection with TLS; close one of a client that has too many handshakes open."""
-        if (
-            self._handshakes[client] >= _HANDSHAKES_PER_CLIENT
-            or self._handshakes.total() >= _HANDSHAKES
-        ):
-            accepted.close()
-            return
-        self._handshakes[client] += 1
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                self._make_protocol,
-                accepted,
-                ssl=certificates.context,
-                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
-            )
-        except OSError as error:  # one of TLS's, too: whatever speaks something else here
-            _log.debug("a connection could not be set up: %r", error)
-            accepted.close()
-        finally:
-            self._handshakes[client] -= 1
-            if not self._handshakes[client]:
-                del self._handshakes[client]
-
-    async def _look(self, certificates: ServerCertificates) -> None:
-        """Take over files of certificates that have changed, for as long as this listens."""
-        trouble: str | None = None
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            found = await asyncio.to_thread(certificates.reload)
-            if found is not None and found != trouble:
-                _log.warning("the certificates stay as they were: %s", found)
-            trouble = found
+            self._beginnings.begin(accepted, address[0], self._make_protocol)
 
     def _pause(self, listening: socket.socket, error: OSError) -> None:
         """Stop accepting for a while: the socket would report itself ready at once."""

@@ -19,6 +19,7 @@ from stoa_proxy.core.exchange import Echo, Forward, Prepare, ReadBody
 from stoa_proxy.core.policy import Services
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.engines.base import Engine, PolicyPreparer
+from stoa_proxy.engines.complete.beginnings import Beginnings
 from stoa_proxy.engines.complete.connection import Connection, ConnectionServer
 from stoa_proxy.engines.complete.forwarder import Forwarder, refuse_body, send_continue
 from stoa_proxy.engines.complete.listener import Listener
@@ -173,7 +174,12 @@ class AiohttpEngine(Engine):
             self._make_protocol(server),
             server.shares.close_idle,
             self._clock,
-            certificates=certificates,
+            beginnings=Beginnings(
+                self._clock,
+                certificates,
+                self._proxies,
+                expects_header=self._config.proxy_protocol,
+            ),
         )
         try:
             if certificates is not None:

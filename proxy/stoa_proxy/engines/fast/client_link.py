@@ -27,21 +27,34 @@ class ClientLink(asyncio.Protocol):
 
     # Each connection is there for as long as its client wishes: no `__dict__` for 10,000 of them.
     __slots__ = (
-        "__weakref__", "_exchange", "_guard", "_is_lost", "client_address", "engine", "is_closing",
-        "is_ending", "is_spare", "is_write_paused", "timer", "transport",
+        "__weakref__",
+        "_exchange",
+        "_guard",
+        "_is_lost",
+        "announced",
+        "client_address",
+        "engine",
+        "is_closing",
+        "is_ending",
+        "is_spare",
+        "is_write_paused",
+        "timer",
+        "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
 
     def __init__(self, engine: FastEngine) -> None:
         self.engine = engine
+        # As of `complete.connection.Connection`.
+        self.announced: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request."""
         # uvloop's is one, too, but does not derive from it.
         self.transport = transport = cast("asyncio.Transport", transport)
         address = transport.get_extra_info("peername")
-        self.client_address: str = address[0] if address else "unknown"
+        self.client_address: str = self.announced or (address[0] if address else "unknown")
         if hasattr(transport, "max_size"):  # of asyncio's own loop, though undocumented
             transport.max_size = READ_BYTES
         self._exchange: Exchange | QuickExchange | None = None

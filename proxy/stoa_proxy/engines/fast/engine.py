@@ -59,6 +59,7 @@ class FastEngine(AiohttpEngine):
         assert self._server is not None, "connections are closed before the server is"
         successor = self._server()
         successor.predecessor = predecessor
+        successor.announced = predecessor.announced
         return successor
 
     def forget(self, connection: ClientLink) -> None:

@@ -1,0 +1,211 @@
+"""What comes before a connection's first request: a PROXY header, a handshake of TLS.
+
+No share counts a connection before both have ended, so they have bounds of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, cast
+
+from stoa_proxy.errors import ProxyHeaderInvalid
+from stoa_proxy.foundation.address_guard import Network
+from stoa_proxy.foundation.client_network import client_network
+from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.foundation.server_certificates import ServerCertificates
+from stoa_proxy.foundation.throttled_log import ThrottledLog
+from stoa_proxy.http.forwarded import is_proxy
+from stoa_proxy.http.proxy_protocol import LONGEST, ProxyHeader, read_proxy_header
+
+_log = logging.getLogger("stoa_proxy.engine")
+
+_SECONDS = 10.0
+_AT_ONCE = 1024
+PER_CLIENT = 64
+"""Connections of one client, of load balancers more, that have not begun yet."""
+
+LOOK_SECONDS = 5.0
+"""How often the files of certificates are looked at."""
+
+
+class Announced(Protocol):
+    """A protocol that is told its client's address."""
+
+    announced: str | None
+
+
+class Beginnings:
+    """Begins connections.
+
+    certificates      loaded before; None for plain HTTP
+    proxies           addresses of load balancers, whose handshakes are those of many clients
+    expects_header    whether connections begin with a header of the PROXY protocol, which only
+                      `proxies` may send; others are closed
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        certificates: ServerCertificates | None = None,
+        proxies: tuple[Network, ...] = (),
+        *,
+        expects_header: bool = False,
+    ) -> None:
+        self._certificates = certificates
+        self._proxies = proxies
+        self._expects_header = expects_header
+        self._counts: Counter[str] = Counter()
+        self._throttled_log = ThrottledLog(_log, clock)
+        self._looking: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[object]] = set()
+
+    def start(self) -> None:
+        """Follow the files of certificates from now on."""
+        if self._certificates is not None:
+            self._looking = asyncio.create_task(self._look(self._certificates))
+
+    async def stop(self) -> None:
+        """Begin no more, and close what has not begun."""
+        tasks = [*self._running, *([self._looking] if self._looking else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._looking = None
+
+    def begin(
+        self, accepted: socket.socket, peer: str, make_protocol: Callable[[], asyncio.Protocol]
+    ) -> None:
+        """Give an accepted connection a protocol, in a task, or close it."""
+        task = asyncio.get_running_loop().create_task(
+            self._open(accepted, make_protocol)
+            if self._certificates is None and not self._expects_header
+            else self._begin(accepted, peer, make_protocol)
+        )
+        self._running.add(task)
+
+        def end(ended: asyncio.Task[object]) -> None:
+            self._running.discard(ended)
+            if ended.cancelled():  # perhaps before its first step
+                accepted.close()
+
+        task.add_done_callback(end)
+
+    async def _begin(
+        self, accepted: socket.socket, peer: str, make_protocol: Callable[[], asyncio.Protocol]
+    ) -> None:
+        is_balancer = is_proxy(peer, self._proxies)
+        if self._expects_header and not is_balancer:
+            self._throttled_log.warning(
+                "a connection that is not from STOA_TRUSTED_PROXIES is closed peer=%s",
+                peer,
+                subject="peer",
+            )
+            accepted.close()
+            return
+        with self._counted("" if is_balancer else client_network(peer)) as is_within:
+            if not is_within:
+                accepted.close()
+                return
+            client: str | None = None
+            if self._expects_header:
+                try:
+                    async with asyncio.timeout(_SECONDS):
+                        client = (await _take_header(accepted)).client
+                except (OSError, TimeoutError, ProxyHeaderInvalid) as error:
+                    self._throttled_log.warning(
+                        "a connection without a header of the PROXY protocol is closed peer=%s: %s",
+                        peer,
+                        str(error) or "timeout",
+                        subject="header",
+                    )
+                    accepted.close()
+                    return
+            await self._open(accepted, lambda: _announce(make_protocol(), client))
+
+    async def _open(
+        self, accepted: socket.socket, make_protocol: Callable[[], asyncio.Protocol]
+    ) -> None:
+        loop, certificates = asyncio.get_running_loop(), self._certificates
+        try:
+            if certificates is None:
+                await loop.connect_accepted_socket(make_protocol, accepted)
+            else:
+                await loop.connect_accepted_socket(
+                    make_protocol,
+                    accepted,
+                    ssl=certificates.context,
+                    ssl_handshake_timeout=_SECONDS,
+                )
+        except OSError as error:  # the client is gone already, or speaks no TLS
+            _log.debug("a connection could not be set up: %r", error)
+            accepted.close()
+
+    @contextmanager
+    def _counted(self, client: str) -> Iterator[bool]:
+        """Count a beginning, and tell whether it is within the bounds."""
+        bound = PER_CLIENT if client else _AT_ONCE
+        if self._counts[client] >= bound or self._counts.total() >= _AT_ONCE:
+            yield False
+            return
+        self._counts[client] += 1
+        try:
+            yield True
+        finally:
+            self._counts[client] -= 1
+            if not self._counts[client]:
+                del self._counts[client]
+
+    async def _look(self, certificates: ServerCertificates) -> None:
+        """Take over files of certificates that have changed, for as long as this listens."""
+        trouble: str | None = None
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            found = await asyncio.to_thread(certificates.reload)
+            if found is not None and found != trouble:
+                _log.warning("the certificates stay as they were: %s", found)
+            trouble = found
+
+
+def _announce(protocol: asyncio.Protocol, client: str | None) -> asyncio.Protocol:
+    cast("Announced", protocol).announced = client
+    return protocol
+
+
+async def _take_header(accepted: socket.socket) -> ProxyHeader:
+    """Take the header off a connection, and not a byte more. Raises OSError, ProxyHeaderInvalid."""
+    known = -1
+    while True:
+        data = await _peek(accepted, known)
+        header = read_proxy_header(data)
+        if header is not None:
+            accepted.recv(header.size)
+            return header
+        if len(data) == known or len(data) >= LONGEST:
+            raise ProxyHeaderInvalid("a header that does not end")
+        known = len(data)
+
+
+async def _peek(accepted: socket.socket, known: int) -> bytes:
+    """Return what has come, which stays there: more than `known` bytes, unless no more comes."""
+    while True:
+        await _wait_readable(accepted)
+        data = accepted.recv(LONGEST, socket.MSG_PEEK)
+        if len(data) > known or not data:
+            return data
+        # What is there is ready at once: wait for more of it, without a busy loop.
+        await asyncio.sleep(0.005)
+
+
+async def _wait_readable(accepted: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(accepted, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(accepted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from ipaddress import ip_address
 
 import pytest
@@ -166,10 +166,8 @@ async def test_a_stop_does_not_wait_for_headers(monkeypatch: pytest.MonkeyPatch)
         assert b" 200 " in await talk(api.gateway.port, version_1("192.0.2.7"), health)
         async with asyncio.timeout(5):
             await api.gateway.stop(0.1)
-            try:
+            with suppress(ConnectionResetError):  # what it had sent was never taken
                 assert await reader.read() == b""
-            except ConnectionResetError:
-                pass  # what it had sent was never taken
         writer.close()
 
 

@@ -262,6 +262,8 @@ def _place_in_api(api: ApiDefinition, at: tuple[str | int, ...]) -> Pointer:
         # In documents these are beside the backend, and backends have another order.
         case ("backend", "healthCheck", *rest):
             return ("spec", "healthCheck", *rest)
+        case ("backend", "loadBalancing"):
+            return ("spec", "loadBalancing")
         case ("backend", "targets", *_):
             return ("spec", "backends")
     return ("spec", *at)

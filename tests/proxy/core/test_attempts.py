@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stoa_proxy.core.attempts import PASS_ON, Attempt, Attempts, Step
-from stoa_proxy.core.backend import parse_upstream
+from stoa_proxy.core.backend import Backend, parse_upstream
+from stoa_proxy.core.balancing import Balancing, PassiveCheck, WeightedBackend
 from stoa_proxy.core.exchange import Echo, Forward
 from stoa_proxy.core.model import Route
 from stoa_proxy.core.problems import Respond, problem
@@ -249,3 +250,66 @@ def test_whatever_upstreams_do_the_bounds_hold(
     assert all(count <= most for count in per_target.values())
     assert len([one for one in attempts if isinstance(one, Attempt) and not one.is_retry]) <= 2
     assert set(per_target) <= {"backend.test"} | ({"fallback.test"} if fallback else set())
+
+
+HOSTS = ("a.test", "b.test", "c.test")
+
+
+def balanced_request(retries: int, method: str, *, with_fallback: bool) -> Request:
+    guard = AddressGuard()
+    targets = [parse_upstream(f"http://{host}", guard) for host in HOSTS]
+    balancing = Balancing(
+        tuple(WeightedBackend(one) for one in targets if isinstance(one, Backend)),
+        passive=PassiveCheck(0),
+    )
+    route = Route(
+        "r1", "r1", "acme", "r1", (), balancing.first, retries=retries, balancing=balancing,
+        fallback=parse_upstream("http://fallback.test", guard) if with_fallback else None,
+    )  # fmt: skip
+    pipeline = Pipeline(FakeClock())
+    head = RequestHead(method, "/x", (("Host", "h.test"),), ("host",), "192.0.2.1")
+    decision = pipeline.decide(head, RoutingTable.from_routes([route]))
+    assert isinstance(decision, Forward)
+    return Request(Attempts(pipeline, None, lambda: 0.5), decision, None)
+
+
+@given(
+    st.integers(0, 4),
+    st.sampled_from(["GET", "POST"]),
+    st.booleans(),
+    st.lists(st.sampled_from([*REASONS, 200, 500, 503]), min_size=12, max_size=12),
+)
+def test_of_several_backends_each_attempt_asks_one_that_was_not_asked(
+    retries: int, method: str, with_fallback: bool, outcomes: list[Any]
+) -> None:
+    request = balanced_request(retries, method, with_fallback=with_fallback)
+    asked: list[str] = []
+    unsent = 0
+    step: Step = request.start()
+    for outcome in outcomes:
+        if not isinstance(step, Attempt):
+            break
+        asked.append(target_of(step))
+        unsent += outcome == "unreachable"
+        step = request.next(outcome)
+    of_backends = [host for host in asked if host != "fallback.test"]
+    # Nobody is asked a second time before everybody was asked once.
+    assert len(set(of_backends[: len(HOSTS)])) == min(len(of_backends), len(HOSTS))
+    # What never went out is tried elsewhere; the rest has its retries, and a POST has none.
+    most = (retries if method == "GET" else 0) + min(unsent, len(HOSTS) - 1)
+    assert len(of_backends) <= 1 + most
+    assert len(asked) - len(of_backends) <= with_fallback * (1 + retries)
+    if asked[-1] == "fallback.test":
+        assert with_fallback
+
+
+def test_what_could_not_connect_goes_on_at_once_and_what_was_sent_waits() -> None:
+    request = balanced_request(1, "GET", with_fallback=False)
+    request.start()
+    elsewhere = request.next("unreachable")
+    assert isinstance(elsewhere, Attempt)
+    assert (elsewhere.pause, elsewhere.is_retry) == (0.0, False)
+    again = request.next("no-answer")
+    assert isinstance(again, Attempt)
+    assert again.pause > 0
+    assert isinstance(request.next("no-answer"), Respond)

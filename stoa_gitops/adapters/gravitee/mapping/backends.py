@@ -1,4 +1,4 @@
-"""Maps the backend of an API to an endpoint group with one endpoint, and back. Pure."""
+"""Maps the backends of an API to an endpoint group with an endpoint for each, and back. Pure."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ NEVER_OPEN: Final = 1000
 Its circuit breaker cannot be switched off, and counts in a ring of that size.
 """
 
+_BALANCERS: Final = {
+    "weighted": "WEIGHTED_ROUND_ROBIN", "round_robin": "ROUND_ROBIN", "random": "WEIGHTED_RANDOM",
+}  # fmt: skip
+_ALGORITHMS: Final = {theirs: ours for ours, theirs in _BALANCERS.items()} | {"RANDOM": "random"}
+
 _PLAIN_URL: Final = re.compile(r"https?://[^\s{}]+")
 
 
@@ -52,22 +57,36 @@ def compile_groups(api: Mapping[str, Any] | None) -> list[JsonTree]:
         auth = backend.get("auth")
         if auth is not None:
             shared["headers"] = [{"name": auth["name"], "value": auth["value"]}]
-    endpoint = {
-        "name": ENDPOINT,
-        "type": PROXY,
-        "weight": 1,
-        # From a group that has none, 4.10.8 refuses to inherit.
-        "inheritConfiguration": bool(shared),
-        "secondary": False,
-        "configuration": {"target": STUB if api is None else target_of(api)},
-    }
+    endpoints = [
+        {
+            "name": f"{ENDPOINT}-{number}" if number > 1 else ENDPOINT,
+            "type": PROXY,
+            "weight": weight,
+            # From a group that has none, 4.10.8 refuses to inherit.
+            "inheritConfiguration": bool(shared),
+            "secondary": False,
+            "configuration": {"target": target},
+        }
+        for number, (target, weight) in enumerate(_targets_of(api), 1)
+    ]
+    algorithm = "round_robin" if api is None else api["backend"].get("loadBalancing", "round_robin")
     group: JsonTree = {
         "name": GROUP,
         "type": PROXY,
-        "loadBalancer": {"type": "ROUND_ROBIN"},
-        "endpoints": [endpoint],
+        "loadBalancer": {"type": _BALANCERS[algorithm]},
+        "endpoints": endpoints,
     }
     return [{**group, "sharedConfiguration": shared} if shared else group]
+
+
+def _targets_of(api: Mapping[str, Any] | None) -> list[tuple[str, int]]:
+    """Return the URLs that requests go to, with their weights."""
+    if api is None:
+        return [(STUB, 1)]
+    targets = api["backend"].get("targets")
+    if targets is None:
+        return [(target_of(api), 1)]
+    return [(str(target["url"]), int(target["weight"])) for target in targets]
 
 
 def target_of(api: Mapping[str, Any]) -> str:
@@ -101,10 +120,9 @@ def read_backend(
 
     Raises ValueError where it has no HTTP endpoint.
     """
-    group, endpoint = _first_endpoint(definition)
-    target = str((endpoint.get("configuration") or {}).get("target") or "")
-    if not target:
-        raise ValueError("its endpoint has no target")
+    group = _first_group(definition)
+    targets = sorted(_read_targets(group), key=lambda target: str(target["url"]))
+    target = str(targets[0]["url"])
     shared = group.get("sharedConfiguration") or {}
     http = shared.get("http") or {}
     kept = marks.get("url", "")
@@ -113,6 +131,9 @@ def read_backend(
         "timeout": canonical_milliseconds(int(http.get("readTimeout") or HTTP["readTimeout"])),
         "retries": read_retries(definition),
     }
+    if len(targets) > 1:
+        balancer = (group.get("loadBalancer") or {}).get("type", "ROUND_ROBIN")
+        backend |= {"targets": targets, "loadBalancing": _ALGORITHMS.get(balancer, balancer)}
     headers: Sequence[Mapping[str, Any]] = shared.get("headers") or ()
     if len(headers) != 1 and (is_ours or not headers):
         return backend, bool(headers) or "auth" in marks
@@ -122,12 +143,22 @@ def read_backend(
     return backend, is_ours and marks.get("auth") != fingerprint(value)
 
 
-def _first_endpoint(definition: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def _first_group(definition: Mapping[str, Any]) -> Mapping[str, Any]:
     for group in definition.get("endpointGroups") or ():
-        for endpoint in group.get("endpoints") or ():
-            if endpoint.get("type") == PROXY:
-                return group, endpoint
+        if any(endpoint.get("type") == PROXY for endpoint in group.get("endpoints") or ()):
+            found: Mapping[str, Any] = group
+            return found
     raise ValueError("it has no HTTP endpoint")
+
+
+def _read_targets(group: Mapping[str, Any]) -> Iterator[JsonTree]:
+    for endpoint in group["endpoints"]:
+        if endpoint.get("type") != PROXY:
+            continue
+        target = str((endpoint.get("configuration") or {}).get("target") or "")
+        if not target:
+            raise ValueError("its endpoint has no target")
+        yield {"url": target, "weight": int(endpoint.get("weight", 1))}
 
 
 def read_retries(definition: Mapping[str, Any]) -> int:
@@ -155,13 +186,18 @@ def failover_of(definition: JsonTree, api: Mapping[str, Any] | None) -> JsonTree
     return held
 
 
-def backend_losses(backend: Mapping[str, Any]) -> Iterator[Loss]:
-    """Yield what Gravitee cannot say of a backend."""
-    if _PLAIN_URL.fullmatch(backend["url"]) is None:
+def backend_losses(
+    backend: Mapping[str, Any], routes: Sequence[Mapping[str, Any]]
+) -> Iterator[Loss]:
+    """Yield what Gravitee cannot say of a backend, for an API with these routes."""
+    targets = backend.get("targets", ())
+    if not all(map(_PLAIN_URL.fullmatch, [backend["url"], *(one["url"] for one in targets)])):
         yield Loss(
             "the backend's URL: Gravitee's endpoints take http and https, without braces",
-            at=("backend", "url"),
+            at=("backend", "targets") if targets else ("backend", "url"),
         )
+    if targets:
+        yield from _balancing_losses(backend, routes)
     if "fallback" in backend:
         yield Loss(
             "Gravitee has no other backend for answers that a document calls failed",
@@ -181,3 +217,19 @@ def backend_losses(backend: Mapping[str, Any]) -> Iterator[Loss]:
     value = auth.get("value")
     if isinstance(value, Secret) and value_fault(value.reveal()):
         yield Loss(f"the credential for the backend: {value_fault(value.reveal())}", at=at)
+
+
+def _balancing_losses(
+    backend: Mapping[str, Any], routes: Sequence[Mapping[str, Any]]
+) -> Iterator[Loss]:
+    at = ("backend", "targets")
+    if backend["loadBalancing"] not in _BALANCERS:
+        message = f"{backend['loadBalancing']}: Gravitee balances in turn, by weight or by chance"
+        yield Loss(message, at=("backend", "loadBalancing"))
+    if any(target["weight"] == 0 for target in backend["targets"]):
+        yield Loss("a weight of 0: Gravitee's begin at 1, so leave that backend out", at=at)
+    if len(backend["targets"]) == 1:
+        yield Loss("health checks of one backend: this version writes none", at=at)
+    if routes and not all(route["stripPath"] for route in routes):
+        # The path of the route would be part of each target, and could not be told from its own.
+        yield Loss("several backends of a route whose path is kept", at=at)

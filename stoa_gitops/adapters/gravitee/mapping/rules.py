@@ -32,7 +32,7 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _ALWAYS: Final = (
     "api", "application", "hosts", "strip_path:false", "timeout", "retries", "multiple_routes",
-    "inactive", "backend_auth:header", "access:subscribed", "either_credential",
+    "inactive", "backends", "backend_auth:header", "access:subscribed", "either_credential",
     *(f"policy:{name}" for name, mapping in MAPPINGS.items() if not mapping.plugins),
 )  # fmt: skip
 CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
@@ -41,9 +41,8 @@ CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
 }
 _MISSING: Final[Mapping[str, str]] = {
     "backend_auth:query": "Gravitee's endpoints add headers, not query parameters",
-    "backends": "several need a group of endpoints, of which one is written yet",
-    "health_check:active": "it is part of several backends, which are not written yet",
-    "health_check:passive": "it is part of several backends, which are not written yet",
+    "health_check:active": "services of an endpoint group, which are not written yet",
+    "health_check:passive": "Gravitee ejects no endpoint by its answers",
     "backend_auth:basic": "write it as a header Authorization, with the whole value in a secret",
     "backend_auth:oauth2_client_credentials": "endpoints of Gravitee get no tokens for themselves",
     "fallback": "Gravitee has no other backend for answers that a document calls failed",
@@ -158,7 +157,7 @@ def losses(kind: str, spec: JsonObject, info: GatewayInfo | None) -> tuple[Loss,
 
 def api_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
     """Yield what Gravitee cannot hold or do of an API."""
-    yield from backend_losses(spec["backend"])
+    yield from backend_losses(spec["backend"], spec["routes"])
     yield from route_losses(spec["routes"])
     yield from plan_losses(spec["plans"])
     if spec["backend"]["retries"]:

@@ -74,7 +74,23 @@ auths = st.fixed_dictionaries({
     "in": st.just("header"), "name": header_names.map("Auth-{}".format),
     "value": texts.map(Secret),
 })  # fmt: skip
-apis = st.fixed_dictionaries({
+
+
+@st.composite
+def several(draw: st.DrawFn, api: dict[str, Any]) -> dict[str, Any]:
+    """An API with several backends, whose routes keep no path."""
+    hosts = draw(st.lists(st.sampled_from("abcd"), min_size=2, max_size=4, unique=True))
+    urls = sorted(f"https://{host}.internal/v2" for host in hosts)
+    backend = {
+        **api["backend"], "url": urls[0],
+        "targets": [{"url": url, "weight": draw(st.integers(1, 1000))} for url in urls],
+        "loadBalancing": draw(st.sampled_from(["weighted", "round_robin", "random"])),
+    }  # fmt: skip
+    stripped = [{**route, "stripPath": True} for route in api["routes"]]
+    return {**api, "backend": backend, "routes": stripped}
+
+
+single_apis = st.fixed_dictionaries({
     "displayName": texts, "version": texts, "active": st.booleans(),
     "backend": st.fixed_dictionaries(
         {"url": st.sampled_from(["http://orders.example", "https://a.internal:8443/v2/"]),
@@ -83,6 +99,7 @@ apis = st.fixed_dictionaries({
     ),
     "routes": routes(), "plans": plans,
 }, optional={"access": st.just("subscribed"), "description": texts})  # fmt: skip
+apis = st.one_of(single_apis, single_apis.flatmap(several))
 
 by = st.one_of(st.sampled_from(["consumer", "ip"]), header_names.map("header:{}".format))
 edits = st.fixed_dictionaries({

@@ -259,3 +259,40 @@ async def test_only_a_few_are_traced_at_once(api: Api, upstream: Upstream) -> No
     assert (await api.admin("POST", "/admin/trace", body)).status == 503
     go.set()
     assert [(await one)["answer"]["status"] for one in running] == [200] * 4
+
+
+async def test_a_trace_that_sends_nothing_takes_no_backends_turn(
+    api: Api, start_upstream: Callable[..., Awaitable[Upstream]]
+) -> None:
+    upstreams = [await start_upstream() for _ in range(2)]
+    urls = [{"url": one.url} for one in upstreams]
+    await api.route(upstreams[0].url, "/a", upstreams=urls)
+    for turn in (0, 1, 0):
+        for _ in range(3):
+            found = await trace(api, "/a", send=False)
+            assert found["upstream"]["url"].startswith(upstreams[turn].url)
+        assert (await api.get("/a")).status == 200
+    assert [len(one.seen) for one in upstreams] == [2, 1]
+    metrics = await (await api.get("/metrics")).text()
+    assert 'gateway_lb_selections_total{strategy="round_robin"} 3' in metrics
+    found = await trace(api, "/a")
+    assert found["calls"][0]["upstream"].startswith(upstreams[1].url)
+
+
+async def test_a_token_for_a_backend_is_in_no_trace(
+    api: Api, upstream: Upstream, start_upstream: Callable[..., Awaitable[Upstream]]
+) -> None:
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response({"access_token": "tok-secret", "token_type": "Bearer"})
+
+    endpoint = await start_upstream(answer)
+    auth = {
+        "type": "oauth2_client_credentials", "token_url": endpoint.url, "client_id": "c",
+        "client_secret": "client-secret", "scopes": [],
+    }  # fmt: skip
+    await api.route(upstream.url, "/a", backend_auth=auth)
+    found = await trace(api, "/a")
+    assert (found["answer"]["status"], found["calls"][0]["status"]) == (200, 200)
+    assert upstream.seen[0].all("authorization") == ["Bearer tok-secret"]
+    assert ["Authorization", "***"] in found["upstream"]["headers"]
+    assert "tok-secret" not in json.dumps(found)

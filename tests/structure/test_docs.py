@@ -10,7 +10,10 @@ import pytest
 
 from tests.structure.repository import PACKAGES, ROOT, files_below
 
-FOLDERS = ("docs", "stoa_gitops", "proxy", "tests", "benchmarks", "deploy", "catalog-example")
+FOLDERS = (
+    "docs", "stoa_gitops", "proxy", "tests", "benchmarks", "deploy", "catalog-example",
+    "integrations",
+)  # fmt: skip
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
     *(page for folder in FOLDERS for page in files_below(ROOT / folder, ".md")),

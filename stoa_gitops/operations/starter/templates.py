@@ -9,12 +9,15 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from stoa_gitops import __version__
-from stoa_gitops.catalog import kind_names, schema_text
+from stoa_gitops.catalog import kind_names
 from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.operations.starter.choices import StarterChoices
 
 SCHEMAS: Final = ".schemas"
 """Folder of the schemas for editors: hidden, so that no catalog reads it."""
+
+ALL_KINDS: Final = "stoa-gitops.json"
+"""File with the schema of every kind."""
 
 KEYS: Final = ".env"
 """File with the key of the first application; Git leaves it out."""
@@ -69,8 +72,35 @@ def repository_files(choices: StarterChoices, folder: str) -> dict[str, str]:
 
 
 def schema_files() -> dict[str, str]:
-    """Return the schema of each kind by its file name; none needs another file."""
-    return {f"{kind.lower()}.json": schema_text(kind) + "\n" for kind in kind_names()}
+    """Return the schemas for editors by file name: of each kind, and of all; and their index.
+
+    They take `${NAME}`, and know the configs of policies. None needs another file.
+    """
+    from stoa_gitops.adapters.registry import gateway_types
+    from stoa_gitops.catalog.documents.editor_schema import editor_schema, kind_editor_schema
+
+    whole = editor_schema(kind_set(gateway_types()).schemas)
+    texts = {
+        f"{kind.lower()}.json": _json(kind_editor_schema(whole, kind)) for kind in kind_names()
+    }
+    return texts | {ALL_KINDS: _json(whole), "index.json": _json(schema_index())}
+
+
+def schema_index() -> dict[str, object]:
+    """Return the entry of a schema catalog, in the form that SchemaStore and editors read."""
+    homes = kind_set().layout.homes.values()
+    patterns = {f"**/{re.sub(r'<[a-z]+>', '*', home.pattern)}" for home in homes}
+    entry = {
+        "name": "stoa-gitops",
+        "description": "Documents of a catalog of stoa-gitops",
+        "fileMatch": sorted(patterns),
+        "url": f"./{ALL_KINDS}",
+    }
+    return {
+        "$schema": "https://json.schemastore.org/schema-catalog.json",
+        "version": 1,
+        "schemas": [entry],
+    }
 
 
 def editor_settings() -> dict[str, object]:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.structure.repository import PACKAGES, ROOT, files_below
 
+DOCS = ROOT / "docs"
 FOLDERS = (
     "docs", "stoa_gitops", "proxy", "tests", "benchmarks", "deploy", "catalog-example",
     "integrations",
@@ -89,6 +90,15 @@ def test_a_page_names_only_make_targets_that_there_are(page: Path) -> None:
     targets = {target for code in code_of(page) for target in re.findall(r"^make ([^&|;]*)", code)}
     names = {name for words in targets for name in words.split() if re.fullmatch("[a-z-]+", name)}
     assert {name for name in names if not re.search(rf"^{name}:", makefile, re.MULTILINE)} == set()
+
+
+def test_every_page_has_its_place_on_the_site() -> None:
+    config = (ROOT / "mkdocs.yml").read_text()
+    navigation = config[config.index("\nnav:") :]
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in files_below(DOCS, ".md")}
+    # Decisions are listed on a page of their own.
+    placed = {page for page in pages if not re.match(r"adr/\d", page)}
+    assert {page for page in placed if not re.search(rf"\b{page}\n", navigation + "\n")} == set()
 
 
 def test_wrong_paths_are_noticed(tmp_path: Path) -> None:

@@ -110,7 +110,8 @@ class Connections:
                 return
             idle, now = self._idle.setdefault(place, deque()), time.monotonic()
             idle.append((now, one))
-            while idle[0][0] < now - KEEP_SECONDS:
+            # Others take from it while one is closed.
+            while idle and idle[0][0] < now - KEEP_SECONDS:
                 await idle.popleft()[1].aclose()
         finally:
             self._slots.release()

@@ -14,6 +14,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stoa_gitops.adapter_sdk.http import connections
 from stoa_gitops.adapter_sdk.http.encodings import PIECE, decoded
 from stoa_gitops.adapter_sdk.http.transport import Limits
 from stoa_gitops.errors import GatewayError, GatewayMalformed, GatewayUnreachable
@@ -65,6 +66,19 @@ async def test_a_connection_that_the_gateway_ended_is_not_used_for_a_write() -> 
     async with served(handle) as one:
         for _ in range(3):
             assert await post(one) == 200
+
+
+async def test_connections_that_are_closed_for_their_age_disturb_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "KEEP_SECONDS", 0.0)
+
+    async def handle(_: web.Request) -> web.Response:
+        return OK()
+
+    async with served(handle, limits=Limits(connections=4)) as one:
+        found = await asyncio.gather(*(post(one) for _ in range(100)))
+    assert found == [200] * 100
 
 
 async def test_who_waits_too_long_for_a_connection_is_told() -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from stoa_proxy.access_log_writer import AccessLogWriter
 from stoa_proxy.admin.api import AdminApi
+from stoa_proxy.admin.shadow import ShadowAdmin
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.control_plane.session import ControlPlaneSession
 from stoa_proxy.core.access_logs import AccessLogs
@@ -33,12 +34,14 @@ from stoa_proxy.foundation.allocator import resident_bytes
 from stoa_proxy.foundation.clock import Clock, SystemClock
 from stoa_proxy.health_checker import HealthChecker
 from stoa_proxy.http.heads import RequestHead, lower_names
-from stoa_proxy.modes import make_parts
+from stoa_proxy.modes import DEFAULT_TENANT, make_parts
 from stoa_proxy.own_paths import OwnPaths
 from stoa_proxy.pipeline.backend_choice import BACKEND_STATES
 from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry
 from stoa_proxy.quota_file import QuotaFile
+from stoa_proxy.shadow.learner import Learner
+from stoa_proxy.shadow_file import ShadowFile
 from stoa_proxy.table_file import TableFile
 from stoa_proxy.tokens.key_sets import KeySets
 from stoa_proxy.usage_file import UsageFile
@@ -77,9 +80,13 @@ class Gateway:
     ) -> None:
         self._config = config
         clock = clock or SystemClock()
-        self.pipeline, self.store, guard, config = make_parts(config, clock, policy_types)
+        parts = make_parts(config, clock, policy_types)
+        self.pipeline, self.store, config = parts.pipeline, parts.store, parts.config
         self._admin = AdminApi(config, self.store, clock, self.pipeline.states)
-        self._admin.guard = guard
+        self._admin.guard = parts.guard
+        self._shadow_file: ShadowFile | None = None
+        if parts.learner is not None:
+            self._begin_to_learn(parts.learner, config)
         self._own_paths = OwnPaths(self._admin, self.pipeline.metrics, config.max_admin_body)
         self._engine: Engine = choose_engine(config.engine)(
             self.pipeline, self.store, self._own_paths, config, clock, pause=pause, jitter=jitter
@@ -133,6 +140,16 @@ class Gateway:
             )
             self._own_paths.find_trouble = self._session.readiness.find_trouble
         self._add_metrics(clock)
+
+    def _begin_to_learn(self, learner: Learner, config: ProxyConfig) -> None:
+        """Show what is learned in the admin API, and keep it where there is a folder."""
+        tenant = config.tenant_id or DEFAULT_TENANT
+        shadow = ShadowAdmin(learner, tenant, config.upstream_url, config.shadow_min_requests)
+        self._admin.shadow = shadow
+        if config.state_dir is not None:
+            self._shadow_file = ShadowFile(learner, Path(config.state_dir), tenant)
+            self._shadow_file.load()
+            shadow.save = self._shadow_file.save_proposals
 
     def _add_metrics(self, clock: Clock) -> None:
         started, add, store = clock.monotonic(), self.pipeline.metrics.add, self.store
@@ -195,6 +212,8 @@ class Gateway:
             self._table_file.start()
         if self._quota_file is not None:
             self._quota_file.start()
+        if self._shadow_file is not None:
+            self._shadow_file.start()
         if self._usage_file is not None:
             self._usage_file.start()
         if self._session is not None:
@@ -220,6 +239,8 @@ class Gateway:
             await self._table_file.stop()
         if self._quota_file is not None:
             await self._quota_file.stop()
+        if self._shadow_file is not None:
+            await self._shadow_file.stop()
         if self._usage_file is not None:
             await self._usage_file.stop()
 

@@ -27,7 +27,7 @@ _ENVIRONMENTS = {
 # A blank or a line break in a token could never be sent in a header.
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
-MODES: Final = ("edge-mcp", "sidecar", "proxy")
+MODES: Final = ("edge-mcp", "sidecar", "proxy", "shadow")
 """What `STOA_GATEWAY_MODE` may be, letter for letter."""
 
 MODE: Final = "STOA_GATEWAY_MODE"
@@ -37,6 +37,8 @@ UPSTREAM: Final = "STOA_UPSTREAM_URL"
 """The variable of `upstream_url`."""
 
 _UPSTREAM_TIMEOUT = "STOA_UPSTREAM_TIMEOUT"
+# Of STOA's gateway, which calls a proposed contract a UAC.
+_LEAST_REQUESTS = "STOA_MIN_REQUESTS_FOR_UAC"
 
 CALLERS: Final = "STOA_AUTHZ_CALLERS"
 """The variable of `authz_callers`."""
@@ -78,7 +80,7 @@ VARIABLES: Final = frozenset(
     {
         "STOA_ADMIN_API_TOKEN", "STOA_ADMIN_RATE_LIMIT", "STOA_BACKENDS_ALLOW",
         "STOA_BACKENDS_DENY", "STOA_DRAIN_SECONDS", "STOA_ENVIRONMENT", CALLERS, MODE,
-        UPSTREAM, _UPSTREAM_TIMEOUT,
+        UPSTREAM, _UPSTREAM_TIMEOUT, _LEAST_REQUESTS,
         "STOA_HOST", "STOA_LOG_LEVEL", "STOA_PORT", "STOA_STATE_DIR", "STOA_TENANT_ID", PROXIES,
         ENGINE, *BOUNDS, *control_plane_config.VARIABLES, *keycloak_config.VARIABLES,
         *tls_config.VARIABLES, PROXY_PROTOCOL,
@@ -109,7 +111,8 @@ class ProxyConfig:
     `realm` is the identity provider whose tokens are checked.
     `engine` is one of ENGINES, `aiohttp` the complete one. `mode` is one of MODES. `authz_callers`
     are CIDRs from which a sidecar is asked for decisions. `upstream_url` takes, in mode `proxy`,
-    what no route of the table is for, within `upstream_timeout` seconds. `tls` are
+    what no route of the table is for, within `upstream_timeout` seconds; in mode `shadow` it is the
+    backend of proposed APIs, which need `shadow_min_requests`. `tls` are
     certificates of the listener; None is plain HTTP. With `proxy_protocol` each connection begins
     with a header of that protocol, and only `trusted_proxies` may connect.
     `log_level` is one of LOG_LEVELS; it is for the process, and embedding ones have their own.
@@ -150,6 +153,7 @@ class ProxyConfig:
     authz_callers: tuple[str, ...] = LOOPBACK
     upstream_url: str | None = None
     upstream_timeout: float = 30.0
+    shadow_min_requests: int = 100
     tls: TlsFiles | None = None
     proxy_protocol: bool = False
     head_seconds: float = 30.0
@@ -197,8 +201,10 @@ class ProxyConfig:
     def _check_mode(self) -> None:
         if self.mode not in MODES:
             raise ConfigInvalid(f"{MODE} must be one of {', '.join(MODES)}, not {self.mode!r}")
-        if self.upstream_url is not None and self.mode != "proxy":
-            raise ConfigInvalid(f"{UPSTREAM} is for {MODE}=proxy, not for {self.mode}")
+        if self.upstream_url is not None and self.mode not in ("proxy", "shadow"):
+            raise ConfigInvalid(f"{UPSTREAM} is for {MODE}=proxy and shadow, not for {self.mode}")
+        if self.shadow_min_requests < 1:
+            raise ConfigInvalid(f"{_LEAST_REQUESTS} must be 1 or more")
         if not 1 <= self.upstream_timeout <= 3600:
             raise ConfigInvalid(f"{_UPSTREAM_TIMEOUT} must be between 1 and 3600 seconds")
 
@@ -245,6 +251,7 @@ def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
         authz_callers=callers or LOOPBACK,
         upstream_url=read_text(env, UPSTREAM),
         upstream_timeout=float(_number(env, _UPSTREAM_TIMEOUT, 30)),
+        shadow_min_requests=_number(env, _LEAST_REQUESTS, 100),
         **bounds_from_env(env),
     )
 

@@ -226,7 +226,6 @@ async def test_a_client_that_goes_away_ends_the_call_upstream(api: Api, upstream
         ("STOA_ADMIN_API_TOKEN", "two words"),
         ("STOA_HOST", "a b"),
         ("STOA_DRAIN_SECONDS", "-1"),
-        ("STOA_GATEWAY_MODE", "shadow"),
         ("STOA_GATEWAY_MODE", "edge_mcp"),
         ("STOA_GATEWAY_MODE", "nonsense"),
         ("STOA_CONTROL_PLANE_URL", "ftp://cp.test"),

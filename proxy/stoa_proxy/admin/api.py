@@ -24,6 +24,8 @@ from stoa_proxy.admin.json_body import read_json
 from stoa_proxy.admin.object_list import ObjectList
 from stoa_proxy.admin.policies import parse_policy_object
 from stoa_proxy.admin.routes import parse_route
+from stoa_proxy.admin.shadow import NAME as SHADOW
+from stoa_proxy.admin.shadow import ShadowAdmin
 from stoa_proxy.admin.store import Store
 from stoa_proxy.admin.trace_request import TraceRequest, parse_trace
 from stoa_proxy.admin.usage import UsageRequest, parse_usage
@@ -98,6 +100,7 @@ class AdminApi:
         self._clock = clock
         self._states = PolicyStates(clock) if states is None else states
         self._started = clock.monotonic()
+        self.shadow: ShadowAdmin | None = None
         self._counters = RateCounters(clock)
         self._kinds: Mapping[str, _Kind] = {
             "apis": _Kind(store.routes, self._put_route, store.delete_route),
@@ -144,6 +147,8 @@ class AdminApi:
             return self._allow(
                 head, {method: partial(_answer, get) for method, get in figures.items()}
             )
+        if parts[:1] == [SHADOW] and self.shadow is not None:
+            return self.shadow.handle(head, parts[1:], body)
         if parts and parts[0] in _NOT_HERE:
             return _json(501, {"status": "error", "message": "not part of this gateway"})
         if parts == ["trace"]:

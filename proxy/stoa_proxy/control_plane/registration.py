@@ -16,7 +16,10 @@ from stoa_proxy.errors import ControlPlaneFailed
 
 # Of STOA gateway 0.9.25, which has some in one mode alone. Without `mcp` and `sse`: APIs only.
 CAPABILITIES: Final = ("rest", "metering", "rate_limiting", "policy")
-_OF_MODES: Final[Mapping[str, tuple[str, ...]]] = {"sidecar": ("ext_authz",)}
+_OF_MODES: Final[Mapping[str, tuple[str, ...]]] = {
+    "sidecar": ("ext_authz",),
+    "shadow": ("traffic_capture",),
+}
 TABLE: Final = "table"
 """The extension that says: this gateway takes its whole table as one document."""
 

@@ -93,6 +93,7 @@ class Sidecar(Pipeline):
                 ({"tenant": tenant, "decision": "allow" if is_allowed else "deny"}, count)
                 for (tenant, is_allowed), count in sorted(self._decisions.items())
             ],
+            is_private=True,
         )
         self.metrics.add(
             "counter",

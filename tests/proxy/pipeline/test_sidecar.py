@@ -431,7 +431,8 @@ async def test_decisions_are_counted_by_tenant(sidecar: Api) -> None:
     await envoy(sidecar)
     await envoy(sidecar, "/b")
     await envoy(sidecar, "/nowhere")
-    text = await (await sidecar.get("/metrics")).text()
+    assert "acme" not in await (await sidecar.get("/metrics")).text()
+    text = await (await sidecar.admin("GET", "/metrics")).text()
     for tenant, decision, count in (("acme", "allow", 2), ("acme", "deny", 1),
                                     ("globex", "allow", 1), ("none", "deny", 1)):  # fmt: skip
         line = f'stoa_authz_decisions_total{{tenant="{tenant}",decision="{decision}"}} {count}'

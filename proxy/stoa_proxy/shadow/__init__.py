@@ -1,0 +1,1 @@
+"""What mirrored traffic teaches about an API, in bounded memory and without values."""

@@ -20,7 +20,6 @@ _NEWEST: Final = GatewayInfo(
     policies=frozenset(
         {METHOD_PLUGIN, *(plugin for mapping in MAPPINGS.values() for plugin in mapping.plugins)}
     ),
-    key_fields=frozenset(),
 )
 
 

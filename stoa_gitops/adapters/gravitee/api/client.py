@@ -168,9 +168,13 @@ class GraviteeClient:
         return frozenset(str(one["id"]) for one in listed if isinstance(one, dict) and "id" in one)
 
     async def plugin_schema(self, kind: str, plugin: str) -> JsonTree:
-        """Return the JSON Schema of a plugin's configuration; empty where it has none."""
+        """Return the JSON Schema of a plugin's configuration; empty where it has none.
+
+        Of `endpoints` it is that of what the endpoints of a group share.
+        """
         what = f"the schema of {plugin}"
-        path = f"{self._plugins}/{kind}/{plugin}/schema"
+        which = "shared-configuration-schema" if kind == "endpoints" else "schema"
+        path = f"{self._plugins}/{kind}/{plugin}/{which}"
         response = await self.http.request("GET", path, what, expect=(200, 204, 404))
         if response.status != 200 or not response.body.strip():
             return {}

@@ -1,7 +1,8 @@
 """What Gravitee's server fills in, rewrites and forgets, as data for the comparison. Pure.
 
-Seen on 4.10.8 and 4.12.12 (contract gravitee.md C.3 and R.7). Configurations of plugins are
-compared as subsets: what was declared must be there, and what a plugin fills in is its own.
+Seen on 4.10.8 and 4.12.12 (contract gravitee.md C.3 and R.7). What a
+plugin fills into its configuration is the default of its own schema, which the gateway is asked
+for.
 """
 
 from __future__ import annotations
@@ -25,14 +26,32 @@ CARRIED: Final = (
 )  # fmt: skip
 """What people of the portal add to an API: a PUT without it would remove it (contract B.3)."""
 
+PLAN_CARRIED: Final = (
+    "description", "characteristics", "excludedGroups", "tags", "generalConditionsHrid",
+)  # fmt: skip
+"""Likewise of a plan (seen on 4.10.8); comments on requests for access are lost with the Automation
+API, which has no field for them."""
+
+PLAN_CARRIED_BY_V2: Final = (
+    "characteristics", "excludedGroups", "tags", "generalConditions", "commentRequired",
+    "commentMessage",
+)  # fmt: skip
+"""Likewise, beside the description, where PUT of the management API v2 writes plans."""
+
 SERVER_METADATA: Final = "email-support"
 """Entry of `metadata` that the server adds itself."""
 
-FLOW: Final[Mapping[str, Any]] = {
-    "subscribe": [], "publish": [], "connect": [], "entrypointConnect": [], "interact": [],
-    "tags": [],
+FILLED_IN: Final[Mapping[str, Any]] = {
+    "qos": "AUTO", "overrideAccess": None, "requestValidation": None, "weight": 1,
+    "reporterMetricsEnabled": True, "maxAge": -1, "id": None, "description": None,
+    # Rewritten where the organization limits how long APIs may log.
+    "logging.condition": None,
 }  # fmt: skip
-"""Fields that the server adds to a flow; `connect` up to 4.11."""
+"""Fields that the server adds to a definition, outside of plugins' configurations, or that change
+nothing for requests: with the value that it gives them, None for any. A name may say its parent."""
+
+SECURITIES: Final[Mapping[str, str]] = {"API_KEY": "api-key", "JWT": "jwt", "OAUTH2": "oauth2"}
+"""Kind of security of a plan -> the policy whose configuration it has."""
 
 FAILOVER: Final[Mapping[str, Any]] = {
     "enabled": False, "maxRetries": 2, "slowCallDuration": 2000, "openStateDuration": 10000,

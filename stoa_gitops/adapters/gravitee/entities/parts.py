@@ -110,7 +110,8 @@ class GatewayInfo:
     has_keys           … and keys that the caller chose; DELETE closes subscriptions (4.12)
     policies           ids of installed policies
     resources          ids of installed resource types
-    key_fields         fields of the api-key plugin's configuration
+    schemas            of the configurations that we write, such as `policies/rate-limit`,
+                       `resources/cache` and `endpoints/http-proxy` (what endpoints share)
     """
 
     way: str = AUTOMATION
@@ -119,10 +120,16 @@ class GatewayInfo:
     has_keys: bool = True
     policies: frozenset[str] = frozenset()
     resources: frozenset[str] = frozenset()
-    key_fields: frozenset[str] = frozenset()
+    schemas: Mapping[str, JsonTree] = field(default_factory=dict, hash=False, repr=False)
     options: Options = field(default_factory=Options)
 
     @property
     def chooses_key_place(self) -> bool:
         """Whether a plan says where its key is (api-key plugin with `apiKeyHeader`)."""
         return "apiKeyHeader" in self.key_fields
+
+    @property
+    def key_fields(self) -> frozenset[str]:
+        """Fields of the api-key plugin's configuration."""
+        schema = self.schemas.get("policies/api-key") or {}
+        return frozenset(schema.get("properties") or ())

@@ -11,7 +11,11 @@ from functools import partial
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.unreadable import UNREADABLE, read_guarded
-from stoa_gitops.adapters.gravitee.entities.defaults import CARRIED, SERVER_METADATA
+from stoa_gitops.adapters.gravitee.entities.defaults import (
+    CARRIED,
+    PLAN_CARRIED,
+    SERVER_METADATA,
+)
 from stoa_gitops.adapters.gravitee.entities.ids import hrid_of
 from stoa_gitops.adapters.gravitee.entities.marks import (
     INCOMPLETE,
@@ -31,7 +35,11 @@ from stoa_gitops.adapters.gravitee.mapping.backends import (
     read_backend,
 )
 from stoa_gitops.adapters.gravitee.mapping.losses import Inexpressible
-from stoa_gitops.adapters.gravitee.mapping.plans import compile_plans, read_plans
+from stoa_gitops.adapters.gravitee.mapping.plans import (
+    compile_plans,
+    read_plan_name,
+    read_plans,
+)
 from stoa_gitops.adapters.gravitee.mapping.policy_mapping import Place
 from stoa_gitops.adapters.gravitee.mapping.routes import (
     compile_methods,
@@ -175,6 +183,10 @@ def carry_over(definition: JsonTree, held: Mapping[str, Any], info: GatewayInfo)
         elif name in ("labels", "categories"):
             value = sorted({*value, *definition.get(name, ())})
         found[name] = value
+    there = {read_plan_name(plan): plan for plan in held.get("plans") or ()}
+    found["plans"] = [
+        {**_carried(there.get(read_plan_name(plan), {})), **plan} for plan in definition["plans"]
+    ]
     options = info.options
     if not options.visibility and held.get("visibility"):
         found["visibility"] = held["visibility"]
@@ -183,6 +195,10 @@ def carry_over(definition: JsonTree, held: Mapping[str, Any], info: GatewayInfo)
     if state in ("DEPRECATED", "ARCHIVED", "CREATED") or (state and not options.lifecycle):
         found["lifecycleState"] = state
     return found
+
+
+def _carried(plan: Mapping[str, Any]) -> JsonTree:
+    return {name: plan[name] for name in PLAN_CARRIED if plan.get(name)}
 
 
 def decompile_api(

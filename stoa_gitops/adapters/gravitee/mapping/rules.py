@@ -10,6 +10,7 @@ from stoa_gitops.adapter_sdk import refusals
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
 from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec
 from stoa_gitops.adapter_sdk.refusals import key_losses, refuse_unread
+from stoa_gitops.adapters.gravitee.entities.defaults import SECURITIES
 from stoa_gitops.adapters.gravitee.entities.parts import UNMAPPED, GatewayInfo, JsonTree
 from stoa_gitops.adapters.gravitee.mapping.backends import backend_losses
 from stoa_gitops.adapters.gravitee.mapping.limits import QUOTA, RATE_LIMIT, plan_losses
@@ -29,6 +30,14 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     **{f"policy:{name}": mapping.plugins for name, mapping in MAPPINGS.items() if mapping.plugins},
 }
 """Capability -> the policies of Gravitee that it is written with."""
+
+PLUGINS: Final = frozenset(
+    {*SECURITIES.values(), *(plugin for plugins in _NEEDS.values() for plugin in plugins)}
+)
+"""Policies of Gravitee whose configurations we write."""
+
+RESOURCES: Final = frozenset({"cache", "oauth2"})
+"""Types of resources that we write."""
 
 _ALWAYS: Final = (
     "api", "application", "hosts", "strip_path:false", "timeout", "retries", "multiple_routes",

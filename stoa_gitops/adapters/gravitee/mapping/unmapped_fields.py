@@ -1,8 +1,8 @@
 """Fields of Gravitee's definitions that the canonical form of an object does not contain. Pure.
 
 Found by compiling again what was read and comparing: drift that no canonical field shows. What was
-declared must be there; what a plugin fills in beside it is its own. Values that may be secrets are
-not shown.
+declared must be there, and beside it only what the server fills in (`added_fields`). Values that
+may be secrets are not shown.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from stoa_gitops.adapters.gravitee.entities.defaults import SETS
 from stoa_gitops.adapters.gravitee.entities.marks import is_mark
 from stoa_gitops.adapters.gravitee.entities.parts import GatewayInfo
+from stoa_gitops.adapters.gravitee.mapping.added_fields import find_added
 from stoa_gitops.adapters.gravitee.mapping.flows import PREFIX
 from stoa_gitops.adapters.gravitee.mapping.plans import read_plan_name
 from stoa_gitops.adapters.gravitee.policies import MAPPINGS
@@ -58,11 +59,14 @@ def _differences_of(
 ) -> Iterator[tuple[str, Json]]:
     for name in _COMPARED:
         if name in written:
-            yield from differences(written[name], held.get(name), name)
+            yield from _compared(written[name], held.get(name), name, info)
         elif name == "failover" and (held.get(name) or {}).get("enabled"):
             yield name, PRESENT
-    yield from _flow_differences(held, written, "", is_ours=is_ours)
-    yield from _plan_differences(held, written, is_ours=is_ours)
+    for name, service in (held.get("services") or {}).items():
+        if (service or {}).get("enabled"):
+            yield f"services.{name}", PRESENT
+    yield from _flow_differences(held, written, "", info, is_ours=is_ours)
+    yield from _plan_differences(held, written, info, is_ours=is_ours)
     for entry in held.get("properties") or ():
         if not is_mark(entry):
             yield f"properties.{entry.get('key')}", PRESENT
@@ -75,8 +79,19 @@ def _differences_of(
         yield from ((f"labels.{label}", MISSING) for label in lost)
 
 
+def _compared(wanted: Any, held: Any, path: str, info: GatewayInfo) -> Iterator[tuple[str, Json]]:
+    yield from differences(wanted, held, path)
+    for field in find_added(wanted, held, path, info):
+        yield field, PRESENT
+
+
 def _flow_differences(
-    held: Mapping[str, Any], written: Mapping[str, Any], prefix: str, *, is_ours: bool
+    held: Mapping[str, Any],
+    written: Mapping[str, Any],
+    prefix: str,
+    info: GatewayInfo,
+    *,
+    is_ours: bool,
 ) -> Iterator[tuple[str, Json]]:
     """Compare flows by name; of foreign APIs each flow that no policy was read from is left."""
     ours = {str(flow["name"]): flow for flow in written.get("flows") or ()}
@@ -94,7 +109,7 @@ def _flow_differences(
         if name not in names:
             yield at, MISSING
         else:
-            yield from differences(flow, theirs[names.index(name)], at)
+            yield from _compared(flow, theirs[names.index(name)], at, info)
     for index, name in enumerate(names):
         if name not in ours or name in names[:index]:
             yield f"{prefix}flows.{name.removeprefix(PREFIX)}", PRESENT
@@ -110,7 +125,7 @@ def _steps(flow: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _plan_differences(
-    held: Mapping[str, Any], written: Mapping[str, Any], *, is_ours: bool
+    held: Mapping[str, Any], written: Mapping[str, Any], info: GatewayInfo, *, is_ours: bool
 ) -> Iterator[tuple[str, Json]]:
     ours = {_plan_name(plan): plan for plan in written.get("plans") or ()}
     theirs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
@@ -127,8 +142,11 @@ def _plan_differences(
             yield f"{at}.name", other.get("name")
         if other.get("status") != plan["status"]:
             yield f"{at}.status", other.get("status")
-        yield from differences(plan["security"], other.get("security"), f"{at}.security")
-        yield from _flow_differences(other, plan, f"{at}.", is_ours=is_ours)
+        if other.get("selectionRule"):
+            # Requests for which it says no are answered by another plan, or by 401.
+            yield f"{at}.selectionRule", PRESENT
+        yield from _compared(plan["security"], other.get("security"), f"{at}.security", info)
+        yield from _flow_differences(other, plan, f"{at}.", info, is_ours=is_ours)
     for name, plans in theirs.items():
         if name not in ours or len(plans) > 1:
             yield f"plans.{name[0]}{'' if name not in ours else '.2'}", PRESENT
@@ -144,7 +162,7 @@ def _plan_name(plan: Mapping[str, Any]) -> tuple[str, str]:
 def differences(wanted: Any, held: Any, path: str) -> Iterator[tuple[str, Json]]:
     """Yield what of a declared value is another one on the gateway, with what that holds.
 
-    Fields that only the gateway has are its defaults; items of lists that only it has are not.
+    Of what only the gateway has, it yields items of lists.
     """
     name = path.rpartition(".")[2]
     if isinstance(wanted, Mapping):

@@ -28,7 +28,9 @@ from stoa_gitops.adapters.gravitee.entities.parts import (
     JsonTree,
     Options,
 )
+from stoa_gitops.adapters.gravitee.mapping.backends import PROXY
 from stoa_gitops.adapters.gravitee.mapping.plans import KEY, OPEN
+from stoa_gitops.adapters.gravitee.mapping.rules import PLUGINS, RESOURCES
 from stoa_gitops.adapters.gravitee.node.snapshot import (
     ApiGroup,
     Snapshot,
@@ -98,7 +100,7 @@ class Session:
         way, version = await self._way(features)
         policies = await self._client.plugins("policies")
         resources = await self._client.plugins("resources")
-        schema = await self._client.plugin_schema("policies", "api-key")
+        schemas = await self._schemas(policies, resources)
         return GatewayInfo(
             way=way,
             version=version,
@@ -106,9 +108,31 @@ class Session:
             has_keys=features.has_keys,
             policies=policies,
             resources=resources,
-            key_fields=frozenset(schema.get("properties") or ()),
+            schemas=schemas,
             options=self._options,
         )
+
+    async def _schemas(
+        self, policies: frozenset[str], resources: frozenset[str]
+    ) -> dict[str, JsonTree]:
+        """Return the schemas of configurations that we write, of those that there are."""
+        wanted = [
+            *(("policies", plugin) for plugin in sorted(PLUGINS & policies)),
+            *(("resources", plugin) for plugin in sorted(RESOURCES & resources)),
+            ("endpoints", PROXY),
+        ]
+        slots = asyncio.Semaphore(READERS)
+
+        async def read_one(kind: str, plugin: str) -> JsonTree:
+            async with slots:
+                return await self._client.plugin_schema(kind, plugin)
+
+        found = await asyncio.gather(*(read_one(*one) for one in wanted))
+        return {
+            f"{kind}/{plugin}": schema
+            for (kind, plugin), schema in zip(wanted, found, strict=True)
+            if schema
+        }
 
     async def _way(self, features: Features) -> tuple[str, str]:
         """Return how APIs are written, and the version as far as that tells it."""

@@ -47,7 +47,7 @@ class ApiWriter:
     def __init__(self, client: GraviteeClient, session: Session, owner: str) -> None:
         self._client, self._session, self._owner = client, session, owner
         self._gate = PathGate()
-        self.schemas = SchemaCheck(client)
+        self.schemas = SchemaCheck()
         self.interim = InterimStates(self._rewrite)
 
     async def write(
@@ -250,7 +250,7 @@ class ApiWriter:
         if held is not None and is_same and self._is_current(held, after, info):
             # Each PUT of a started API deploys it anew (contract gravitee.md 0.3).
             return str(held["id"]), ()
-        await self.schemas.check(definition)
+        self.schemas.check(definition, info.schemas)
         self.interim.keep_plans(after, definition, kept_plans)
         try:
             return await self._way_of(held, after.key, info).put(definition, held)

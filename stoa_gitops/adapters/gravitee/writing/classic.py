@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.http.responses import RequestRefused
 from stoa_gitops.adapters.gravitee.api.client import DELETED, GraviteeClient
+from stoa_gitops.adapters.gravitee.entities.defaults import PLAN_CARRIED_BY_V2
 from stoa_gitops.adapters.gravitee.entities.marks import ApplicationMark, key_in, marks_in
 from stoa_gitops.adapters.gravitee.entities.parts import GatewayInfo, JsonTree
+from stoa_gitops.adapters.gravitee.mapping.added_fields import find_added
 from stoa_gitops.adapters.gravitee.mapping.apis import carry_over
 from stoa_gitops.adapters.gravitee.mapping.plans import read_plan_name
 from stoa_gitops.adapters.gravitee.mapping.unmapped_fields import differences
@@ -102,8 +104,11 @@ class ClassicWay:
     ) -> None:
         at = f"{path}/plans/{held['id']}"
         wanted = {name: plan[name] for name in ("name", "security", "flows")}
-        if any(True for _ in differences(wanted, held, "")):
+        is_other = any(True for _ in differences(wanted, held, "")) or held.get("selectionRule")
+        added = find_added({n: plan[n] for n in ("security", "flows")}, _part(held), "", self._info)
+        if is_other or any(True for _ in added):
             body = {
+                **{name: held[name] for name in PLAN_CARRIED_BY_V2 if held.get(name)},
                 "definitionVersion": "V4",
                 "name": plan["name"],
                 "description": str(held.get("description") or ""),
@@ -166,6 +171,10 @@ async def close_subscriptions(client: GraviteeClient, api_id: str) -> None:
         verb = "_reject" if one.get("status") == "PENDING" else "_close"
         body = {"reason": "its API is gone"} if verb == "_reject" else None
         await client.call("POST", f"{path}/{verb}", what, body, expect=(200, 204, 400, 404))
+
+
+def _part(plan: Mapping[str, Any]) -> JsonTree:
+    return {name: plan.get(name) for name in ("security", "flows")}
 
 
 def creation_mark(definition: Mapping[str, Any]) -> str:

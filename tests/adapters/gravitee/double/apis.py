@@ -438,6 +438,10 @@ class Apis:
         for name in ("name", "description", "validation", "flows"):
             if name in body:
                 plan.spec[name] = deepcopy(body[name])
+        # What is left out is gone (seen on 4.10.8).
+        for name, nothing in forms.PLAN_OPTIONAL.items():
+            if body.get(name) or plan.spec.get(name):
+                plan.spec[name] = deepcopy(body.get(name) or nothing)
         configuration = (body.get("security") or {}).get("configuration")
         if configuration is not None:
             plan.spec["security"] = {"type": plan.security, "configuration": configuration}

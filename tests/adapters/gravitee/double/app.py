@@ -100,6 +100,8 @@ class GraviteeDouble:
             at = "/management/v2/organizations/{org}/plugins/" + kind
             add("GET", at, self._plugins(kind))
             add("GET", at + "/{plugin}/schema", self._schema(kind))
+        at = "/management/v2/organizations/{org}/plugins/endpoints/http-proxy"
+        add("GET", f"{at}/shared-configuration-schema", self._shared)
         add("GET", "/management/v2/organizations/{org}/license", self._license)
         return app
 
@@ -250,6 +252,9 @@ class GraviteeDouble:
             return web.json_response([{"id": name, "name": name} for name in sorted(names)])
 
         return listed
+
+    async def _shared(self, request: web.Request) -> web.Response:
+        return web.json_response(plugins.SHARED)
 
     def _schema(self, kind: str) -> Any:
         async def schema(request: web.Request) -> web.Response:

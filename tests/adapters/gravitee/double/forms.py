@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
-from typing import Any
+from typing import Any, Final
 
 from tests.adapters.gravitee.double.plugins import (
     POLICIES,
@@ -110,6 +110,13 @@ def _flow(flow: Tree, version: tuple[int, int]) -> Tree:
         if selector.get("type") == "HTTP":
             selector.setdefault("methods", [])
     return found
+
+
+PLAN_OPTIONAL: Final[Tree] = {
+    "selectionRule": None, "characteristics": [], "excludedGroups": [], "tags": [],
+    "generalConditions": None, "commentRequired": False, "commentMessage": None,
+}  # fmt: skip
+"""Fields of a plan that PUT of the management API v2 empties where they are left out."""
 
 
 def _plan(plan: Tree, version: tuple[int, int]) -> Tree:

@@ -196,6 +196,47 @@ RESOURCES: Final[dict[str, Tree]] = {
         ),
     ),
 }  # fmt: skip
+_HTTP: Final = {
+    name: {"$ref": f"#/gioExternalDefinitions/{name}"}
+    for name in (
+        "keepAlive", "useCompression", "followRedirects", "connectTimeout", "readTimeout",
+        "idleTimeout", "maxConcurrentConnections",
+    )
+}  # fmt: skip
+SHARED: Final[Tree] = {
+    "type": "object",
+    "properties": {
+        name: {"$ref": f"#/definitions/{name}"} for name in ("http", "headers", "proxy", "ssl")
+    },
+    "definitions": {
+        "http": {"$ref": "#/gioExternalDefinitions/httpClientOptions"},
+        "headers": _HEADERS,
+        "proxy": _object({"enabled": _defaulted(_BOOLEAN, False), "host": _STRING}),
+        "ssl": {"$ref": "#/gioExternalDefinitions/sslOptions"},
+    },
+    "gioExternalDefinitions": {
+        "httpClientOptions": {
+            "type": "object",
+            "oneOf": [
+                {"properties": {"version": {"const": version}, **_HTTP}}
+                for version in ("HTTP_1_1", "HTTP_2")
+            ],
+        },
+        "sslOptions": _object({
+            "hostnameVerifier": _defaulted(_BOOLEAN, True),
+            "trustAll": _defaulted(_BOOLEAN, False),
+        }),
+        "keepAlive": _defaulted(_BOOLEAN, True),
+        "useCompression": _defaulted(_BOOLEAN, True),
+        "followRedirects": _defaulted(_BOOLEAN, False),
+        "connectTimeout": _defaulted(_INTEGER, 3000),
+        "readTimeout": _defaulted(_INTEGER, 10000),
+        "idleTimeout": _defaulted(_INTEGER, 60000),
+        "maxConcurrentConnections": _defaulted(_INTEGER, 20),
+    },
+}  # fmt: skip
+"""What the endpoints of a group share, in the form of 4.10.8: references to references."""
+
 ENDPOINT: Final = _object({"target": {"type": "string", "pattern": "^\\S+$"}}, ("target",))
 _HTTP_DEFAULTS: Final = {
     "readTimeout": 10000,

@@ -146,3 +146,65 @@ async def test_an_api_that_was_not_written_is_not_written_to_remove_its_plans() 
         assert {plan.spec["name"] for plan in here.api("Billing").plans
                 if plan.spec["status"] == "PUBLISHED"} == {"gold"}  # fmt: skip
         assert working(here) == [OLD]
+
+
+def moved(specs: Any, plan: str) -> Any:
+    """Return a catalog whose one plan is called otherwise, with its application."""
+    subscriptions = [{"api": "billing", "plan": plan}]
+    return {
+        **specs,
+        BILLING: {**specs[BILLING], "plans": [{"name": plan, "perMinute": 100}]},
+        MOBILE: {**specs[MOBILE], "subscriptions": subscriptions},
+    }
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_application_comes_again_after_its_plan_was_renamed(way: str) -> None:
+    """Its subscription has the id of the first plan, and is pending once it is restored."""
+    version, options = WAYS[way]
+    async with bed(version, **options) as here:
+        await here.rig.converge(here.specs)
+        renamed = moved(here.specs, "silver")
+        await here.rig.converge(renamed)
+        await here.rig.converge({key: spec for key, spec in renamed.items() if key != MOBILE})
+        assert working(here) == []
+        outcomes = await here.rig.converge(renamed)
+        assert [(o.change.key, o.status) for o in outcomes] == [(MOBILE, Status.APPLIED)], outcomes
+        assert working(here) == [OLD]
+        assert (await here.rig.plan(renamed)).is_empty
+
+
+async def test_an_application_that_never_had_access_keeps_no_plan() -> None:
+    async with bed("4.10.8") as here:
+        await here.rig.converge(here.specs)
+        thief = {**here.specs[MOBILE], "displayName": "Till"}
+        await here.rig.converge({**here.specs, TILL: thief})
+        # Gravitee made keys of its own for the subscription whose key it refused.
+        assert working(here) == [OLD]
+        renamed = moved(here.specs, "silver")
+        outcomes = {
+            o.change.key: o
+            for o in await here.rig.converge(
+                {**renamed, TILL: {**thief, "subscriptions": renamed[MOBILE]["subscriptions"]}}
+            )
+        }
+        assert outcomes[TILL].status is Status.QUARANTINED
+        assert working(here) == [OLD]
+
+
+async def test_an_api_whose_old_plan_is_still_used_is_not_written_again_and_again() -> None:
+    async with bed() as here:
+        await here.rig.converge(here.specs)
+        renamed = moved(here.specs, "silver")
+        here.double.fails_once("*_transfer", *LIES["fault"])
+        outcomes = {o.change.key: o for o in await here.rig.converge(renamed)}
+        assert outcomes[BILLING].status is Status.BLOCKED
+        here.writes()
+        here.double.fails_once("*_transfer", *LIES["fault"])
+        outcomes = {o.change.key: o for o in await here.rig.converge(renamed)}
+        assert outcomes[BILLING].status is Status.BLOCKED
+        # Each PUT deploys the API anew.
+        assert not [line for line in here.writes() if line == "PUT automation/apis"]
+        await here.rig.converge(renamed)
+        assert working(here) == [OLD]
+        assert (await here.rig.plan(renamed)).is_empty

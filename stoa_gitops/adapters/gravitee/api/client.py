@@ -205,6 +205,18 @@ class GraviteeClient:
         path = f"{self.v2}/apis/{api_id}/subscriptions?statuses=ACCEPTED,PENDING,PAUSED"
         return await self._pages(path, f"the subscriptions of {api_id}", 100)
 
+    async def list_subscribed(self, application_id: str) -> set[str]:
+        """Return the ids of the APIs that an application has subscriptions to which are not over.
+
+        That includes those that a restored application got back, without a sign in any API.
+        """
+        path = f"{self.v1}/applications/{application_id}/subscriptions"
+        what = f"the subscriptions of {application_id}"
+        listed = await self._whole(
+            f"{path}?status=ACCEPTED,PENDING,PAUSED", what, PAGE_SIZE, "size", "page"
+        )
+        return {str(one.get("api")) for one in listed}
+
     async def list_keys(self, api_id: str, subscription: str) -> list[JsonTree]:
         """Return the keys of a subscription, in clear."""
         path = f"{self.v2}/apis/{api_id}/subscriptions/{subscription}/api-keys?"

@@ -24,7 +24,7 @@ from stoa_gitops.adapters.gravitee.entities.parts import (
     JsonTree,
 )
 from stoa_gitops.adapters.gravitee.mapping.apis import compile_api, decompile_api, definition_of
-from stoa_gitops.adapters.gravitee.mapping.plans import read_plan_name
+from stoa_gitops.adapters.gravitee.mapping.plans import plan_names, read_plan_name
 from stoa_gitops.adapters.gravitee.mapping.rules import refuse_unsupported, stored_spec
 from stoa_gitops.adapters.gravitee.node.session import Session
 from stoa_gitops.adapters.gravitee.writing.automation import AutomationWay
@@ -252,6 +252,11 @@ class ApiWriter:
             return str(held["id"]), ()
         self.schemas.check(definition, info.schemas)
         self.interim.keep_plans(after, definition, kept_plans)
+        if held is not None and after.key in self.interim.retiring:
+            rest = _without(held, after, info)
+            if self._is_current(rest, after, info):
+                # All that is left is to remove plans that applications still use.
+                return str(held["id"]), ()
         try:
             return await self._way_of(held, after.key, info).put(definition, held)
         except RequestRefused as error:
@@ -317,6 +322,13 @@ def _left_plans(held: Mapping[str, Any]) -> list[JsonTree]:
             kept = {field: item for field, item in plan.items() if field not in left_out}
             found.append({"hrid": name.hrid, "type": "API", **kept})
     return found
+
+
+def _without(held: JsonTree, parts: ApiParts, info: GatewayInfo) -> JsonTree:
+    """Return an API as it will be without the plans that its document no longer has."""
+    wanted = set(plan_names(parts, info))
+    plans = [plan for plan in held.get("plans") or () if read_plan_name(plan) in wanted]
+    return {**held, "plans": plans}
 
 
 def _paths_of(parts: ApiParts) -> set[str]:

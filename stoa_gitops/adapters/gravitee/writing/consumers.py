@@ -39,7 +39,7 @@ from stoa_gitops.adapters.gravitee.node.snapshot import Snapshot
 from stoa_gitops.adapters.gravitee.writing.gates import PathGate
 from stoa_gitops.adapters.gravitee.writing.key_refusals import explain_refusal
 from stoa_gitops.adapters.gravitee.writing.pending import PendingChange
-from stoa_gitops.errors import GatewayRefused, ObjectConflict
+from stoa_gitops.errors import GatewayRefused, ObjectConflict, StoaGitopsError
 from stoa_gitops.model.keys import APPLICATION, Key
 from stoa_gitops.model.secret import Secret
 
@@ -98,10 +98,10 @@ class ConsumerWriter:
             application_id = computed
         else:
             application_id = await self._put_classic(application, held)
-            if held is not None and held.get("status") == _ARCHIVED:
-                # Its subscriptions are pending now, and in no list that was read before.
-                self._session.mark_changed(*(api.api_id for api in snapshot.apis.values()))
-                snapshot = await self._session.read_snapshot()
+        if held is not None and held.get("status") == _ARCHIVED:
+            # Its subscriptions are pending now, and in no list that was read before.
+            self._session.mark_changed(*await self._client.list_subscribed(application_id))
+            snapshot = await self._session.read_snapshot()
         types = [str(one["type"]) for one in value["credentials"]]
         wanted = wanted_subscriptions(parts.key, types, value["subscriptions"], snapshot.apis)
         there = snapshot.subscriptions_of(application_id)
@@ -218,7 +218,7 @@ class ConsumerWriter:
         else:
             subscription = await self._ensure_classic(wanted, held, target)
         if wanted.security == KEY and not sends_keys:
-            await self._reconcile_keys(api_id, subscription, target.keys)
+            await self._reconcile_keys(api_id, subscription, target.keys, is_new=held is None)
 
     async def _transfer(
         self,
@@ -339,11 +339,17 @@ class ConsumerWriter:
 
     # keys
 
-    async def _reconcile_keys(self, api_id: str, subscription: str, wanted: Sequence[str]) -> None:
-        """Leave a subscription with the keys that are wanted, and with no other that works."""
+    async def _reconcile_keys(
+        self, api_id: str, subscription: str, wanted: Sequence[str], *, is_new: bool
+    ) -> None:
+        """Leave a subscription with the keys that are wanted, and with no other that works.
+
+        A new one whose key is refused has no key that works: Gravitee made some of its own.
+        """
         path = f"{self._client.v2}/apis/{api_id}/subscriptions/{subscription}/api-keys"
         what = f"writing the keys of {subscription}"
         held = {str(one["key"]): one for one in await self._client.list_keys(api_id, subscription)}
+        refusal: StoaGitopsError | None = None
         for key in wanted:
             one = held.get(key)
             if one is not None and is_usable(one):
@@ -355,10 +361,14 @@ class ConsumerWriter:
                 body = {"customApiKey": Secret(key)}
                 await self._client.call("POST", f"{path}/_renew", what, body, repeatable=False)
             except RequestRefused as error:
-                raise explain_refusal(error, [key]) from None
+                refusal = explain_refusal(error, [key])
+                if not is_new:
+                    raise refusal from None
         for one in await self._client.list_keys(api_id, subscription):
             if str(one["key"]) not in wanted and is_usable(one):
                 await self._client.call("POST", f"{path}/{one['id']}/_revoke", what)
+        if refusal is not None:
+            raise refusal
 
 
 class _Target:

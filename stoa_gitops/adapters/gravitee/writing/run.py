@@ -81,12 +81,9 @@ class PlanRun(GroupRun):
     async def _behind(self, key: Key, coming: Sequence[Write]) -> Key | None:
         """Return an application that has yet to take its key along from a plan that was kept.
 
-        The gateway is asked: what it acknowledged need not have happened.
+        The gateway is asked: what it acknowledged need not have happened, and what failed may have
+        had nothing there.
         """
-        movers = [write for write in coming if key in _subscribed(write)]
-        for write in movers:
-            if not self._is_applied(write):
-                return write.change.key
         snapshot = await self._session.read_snapshot()
         held, kept = snapshot.apis.get(key), self._apis.interim.kept_plans(key)
         if held is None:
@@ -97,8 +94,8 @@ class PlanRun(GroupRun):
             if one.status in LIVE and held.plans.get(one.plan_id) in kept
         }
         ids = snapshot.application_ids
-        keys = (write.change.key for write in movers)
-        return next((key for key in keys if ids.get(key) in left), None)
+        movers = (write.change.key for write in coming if key in _subscribed(write))
+        return next((mover for mover in movers if ids.get(mover) in left), None)
 
     def _is_applied(self, write: Write) -> bool:
         outcome = self.outcomes.get(id(write))

@@ -156,6 +156,7 @@ class GraviteeDouble:
         add("GET", f"{_V1}/applications/_paged", consumers.list_v1)
         add("POST", f"{_V1}/applications", consumers.create_v1)
         add("GET", _V1 + "/applications/{app}", consumers.get_v1)
+        add("GET", _V1 + "/applications/{app}/subscriptions", consumers.list_subscribed)
         add("PUT", _V1 + "/applications/{app}", consumers.update_v1)
         add("DELETE", _V1 + "/applications/{app}", consumers.delete_v1)
         add("POST", _V1 + "/applications/{app}/_restore", consumers.restore_v1)

@@ -163,12 +163,16 @@ class Consumers:
         wanted = request.query.get("status", "ACTIVE")
         held = [app for app in self._store.applications.values() if app.status == wanted]
         views = [self._v1_view(app) for app in sorted(held, key=lambda one: one.spec["name"])]
-        shown, number, size = forms.page_of(views, request.query, 20)
-        page = {
-            "current": number, "per_page": size, "size": len(shown),
-            "total_pages": -(-len(views) // size), "total_elements": len(views),
-        }  # fmt: skip
-        return web.json_response({"data": shown, "page": page})
+        return _paged_v1(views, request)
+
+    async def list_subscribed(self, request: web.Request) -> web.Response:
+        app, wanted = self._application(request), request.query.get("status", "").split(",")
+        found = [
+            {"id": one.id, "api": one.api_id, "plan": one.plan_id, "status": one.status}
+            for one in self._store.subscriptions.values()
+            if one.application_id == app.id and one.status in wanted
+        ]
+        return _paged_v1(found, request)
 
     def _application(self, request: web.Request) -> Application:
         app_id = request.match_info["app"]
@@ -540,3 +544,12 @@ class Consumers:
         key.revoked_at = self._store.now() if request.match_info["verb"] == "_revoke" else ""
         key.updated = self._store.now()
         return web.json_response(self._key_view(key, one))
+
+
+def _paged_v1(views: list[Tree], request: web.Request) -> web.Response:
+    shown, number, size = forms.page_of(views, request.query, 20)
+    page = {
+        "current": number, "per_page": size, "size": len(shown),
+        "total_pages": -(-len(views) // size), "total_elements": len(views),
+    }  # fmt: skip
+    return web.json_response({"data": shown, "page": page})

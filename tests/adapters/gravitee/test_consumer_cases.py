@@ -8,6 +8,7 @@ import pytest
 
 from stoa_gitops.model.keys import APPLICATION, Key
 from stoa_gitops.model.outcomes import Status
+from tests.adapters.gravitee.rig import APIS
 from tests.adapters.gravitee.testbed import CLASSIC, Bed, bed
 from tests.contract import rig as contract
 from tests.contract.rig import BILLING, CRM, MOBILE
@@ -208,3 +209,31 @@ async def test_an_api_whose_old_plan_is_still_used_is_not_written_again_and_agai
         await here.rig.converge(renamed)
         assert working(here) == [OLD]
         assert (await here.rig.plan(renamed)).is_empty
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_plan_that_somebody_closed_opens_under_another_name(way: str) -> None:
+    """Gravitee opens no closed plan again; its subscriptions ended with it."""
+    version, options = WAYS[way]
+    async with bed(version, **options) as here:
+        await here.rig.converge(here.specs)
+        held = here.api("Billing")
+        (closed,) = held.plans
+        path = f"{APIS}/{held.id}/plans/{closed.id}/_close"
+        (await here.person.post(path)).raise_for_status()
+        assert working(here) == []
+        for _ in range(2):
+            here.rig.adapter._session.invalidate()  # type: ignore[attr-defined]  # a deep look
+            outcomes = await here.rig.converge(here.specs)
+            assert {o.change.key: o.status for o in outcomes}.get(BILLING) in (None, Status.APPLIED)
+        (plan,) = (p for p in here.api("Billing").plans if p.spec["status"] == "PUBLISHED")
+        assert (plan.spec["name"], plan.id != closed.id) == ("gold", True)
+        if version == "4.10.8":
+            # A deleted subscription is gone there, and with it what keeps its key.
+            assert working(here) == [OLD]
+        # The name stays, whatever is written afterwards.
+        changed = {**here.specs, BILLING: {**here.specs[BILLING], "displayName": "Invoices"}}
+        outcomes = await here.rig.converge(changed)
+        assert {o.change.key: o.status for o in outcomes}[BILLING] is Status.APPLIED
+        (again,) = (p for p in here.api("Invoices").plans if p.spec["status"] == "PUBLISHED")
+        assert again.id == plan.id

@@ -14,7 +14,8 @@ from typing import Final
 from stoa_gitops.model.keys import Key
 
 GENERATIONS: Final = 9
-"""Names that one subscription may take in turn: a rejected one is never usable again."""
+"""Names that one plan or subscription may take in turn: one that was closed or rejected is never
+usable again."""
 
 
 def name_uuid(text: str) -> str:
@@ -39,7 +40,11 @@ def subscription_hrids(application: Key, plan: str) -> list[str]:
 
     `plan` is the hrid of the plan.
     """
-    base = f"{hrid_of(application)}_{plan}"
+    return plan_hrids(f"{hrid_of(application)}_{plan}")
+
+
+def plan_hrids(base: str) -> list[str]:
+    """Return the names that a plan may have, the usual one first. No name of a plan has a `_`."""
     return [base, *(f"{base}_{number}" for number in range(2, GENERATIONS + 1))]
 
 

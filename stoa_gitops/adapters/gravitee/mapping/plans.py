@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from stoa_gitops.adapters.gravitee.entities.ids import Ids, plan_hrids
 from stoa_gitops.adapters.gravitee.entities.marks import foreign_key, is_catalog_name
 from stoa_gitops.adapters.gravitee.entities.parts import ApiParts, GatewayInfo, JsonTree
 from stoa_gitops.adapters.gravitee.mapping.flows import LIMITS, flow_named, make_flow
@@ -65,6 +66,20 @@ def read_plan_name(plan: Mapping[str, Any]) -> PlanName | None:
         return PlanName("", security)
     # Other people's plans have names with spaces and capitals.
     return PlanName(name if is_catalog_name(name) else foreign_key("", name, "").name, security)
+
+
+def hrid_of_held(plan: Mapping[str, Any], name: PlanName, api: str, ids: Ids) -> str:
+    """Return the hrid of a plan that is there; empty for one that is none of ours."""
+    names = plan_hrids(name.hrid)
+    if plan.get("hrid") in names:
+        return str(plan["hrid"])
+    return next((one for one in names if ids.child(api, one) == plan.get("id")), "")
+
+
+def next_hrid(hrid: str) -> str:
+    """Return the next name of a plan."""
+    base, _, number = hrid.rpartition("_")
+    return f"{base}_{int(number) + 1}" if number.isdecimal() else f"{hrid}_2"
 
 
 def securities(parts: ApiParts, info: GatewayInfo) -> tuple[str, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stoa_gitops.adapter_sdk.http.responses import RequestRefused
+from stoa_gitops.adapter_sdk.http.responses import RequestRefused, Response
 from stoa_gitops.adapters.gravitee.api.client import DELETED, GraviteeClient
 from stoa_gitops.adapters.gravitee.entities.parts import GatewayInfo, JsonTree
 from stoa_gitops.adapters.gravitee.mapping.apis import carry_over
 from stoa_gitops.adapters.gravitee.writing.classic import ClassicWay, close_subscriptions
+from stoa_gitops.adapters.gravitee.writing.closed_plans import put_with_open_plans
 from stoa_gitops.errors import GatewayError
 
 
@@ -25,9 +26,18 @@ class AutomationWay:
         """Create or update an API; people's pages, members and groups go along."""
         hrid = str(definition["hrid"])
         body = definition if held is None else carry_over(definition, held, self._info)
-        path, what = f"{self._client.automation}/apis", f"writing API {hrid}"
+        what = f"writing API {hrid}"
+        response = await put_with_open_plans(self._send, body, held, self._info)
+        answer = response.json(what, dict)
+        errors = answer.get("errors")
+        listed = errors.get("warning") if isinstance(errors, Mapping) else None
+        warnings = tuple(f"the gateway left out: {text}" for text in listed or ())
+        return self._info.options.ids.api(hrid), warnings
+
+    async def _send(self, body: JsonTree) -> Response:
+        path, what = f"{self._client.automation}/apis", f"writing API {body['hrid']}"
         try:
-            response = await self._client.call("PUT", path, what, body)
+            return await self._client.call("PUT", path, what, body)
         except RequestRefused:
             raise
         except GatewayError as error:
@@ -35,12 +45,7 @@ class AutomationWay:
                 raise
             # A write of the same API that was cut off may still be going on: half of such second
             # writes get a 500 without a message, and the next one is right (R.1 row 15).
-            response = await self._client.call("PUT", path, what, body)
-        answer = response.json(what, dict)
-        errors = answer.get("errors")
-        listed = errors.get("warning") if isinstance(errors, Mapping) else None
-        warnings = tuple(f"the gateway left out: {text}" for text in listed or ())
-        return self._info.options.ids.api(hrid), warnings
+            return await self._client.call("PUT", path, what, body)
 
     async def delete(self, held: Mapping[str, Any]) -> None:
         """Delete an API; where DELETE leaves keys alive, its subscriptions are closed first."""

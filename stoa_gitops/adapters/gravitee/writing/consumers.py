@@ -23,7 +23,11 @@ from stoa_gitops.adapters.gravitee.entities.consumers import (
     HeldSubscription,
     WantedSubscription,
 )
-from stoa_gitops.adapters.gravitee.entities.ids import hrid_of, subscription_hrids
+from stoa_gitops.adapters.gravitee.entities.ids import (
+    hrid_of,
+    plan_hrids,
+    subscription_hrids,
+)
 from stoa_gitops.adapters.gravitee.entities.marks import read_application_mark
 from stoa_gitops.adapters.gravitee.entities.parts import ApplicationParts, GatewayInfo, JsonTree
 from stoa_gitops.adapters.gravitee.mapping.applications import (
@@ -34,12 +38,12 @@ from stoa_gitops.adapters.gravitee.mapping.applications import (
 )
 from stoa_gitops.adapters.gravitee.mapping.plans import KEY
 from stoa_gitops.adapters.gravitee.mapping.rules import refuse_unsupported, stored_spec
-from stoa_gitops.adapters.gravitee.node.session import Session, is_usable
+from stoa_gitops.adapters.gravitee.node.session import Session
 from stoa_gitops.adapters.gravitee.node.snapshot import Snapshot
 from stoa_gitops.adapters.gravitee.writing.gates import PathGate
-from stoa_gitops.adapters.gravitee.writing.key_refusals import explain_refusal
+from stoa_gitops.adapters.gravitee.writing.keys import KeyWriter, explain_refusal
 from stoa_gitops.adapters.gravitee.writing.pending import PendingChange
-from stoa_gitops.errors import GatewayRefused, ObjectConflict, StoaGitopsError
+from stoa_gitops.errors import GatewayRefused, ObjectConflict
 from stoa_gitops.model.keys import APPLICATION, Key
 from stoa_gitops.model.secret import Secret
 
@@ -59,6 +63,7 @@ class ConsumerWriter:
     def __init__(self, client: GraviteeClient, session: Session, owner: str) -> None:
         self._client, self._session, self._owner = client, session, owner
         self._gate = PathGate()
+        self._keys = KeyWriter(client)
 
     async def write(self, change: PendingChange, snapshot: Snapshot) -> AdapterResult:
         """Write one change of an application. Raises StoaGitopsError."""
@@ -210,15 +215,17 @@ class ConsumerWriter:
         api_id = wanted.api.api_id
         self._session.mark_changed(api_id)
         is_computed = api_id == info.options.ids.api(wanted.api.hrid)
-        is_named = held is None or _is_named(held, wanted, target, info)
+        plan = _plan_hrid(wanted, info)
+        named = replace(wanted, plan_hrid=plan) if info.has_keys else wanted
+        is_named = held is None or _is_named(held, named, target, info)
         sends_keys = False
-        if target.by_automation and is_computed and is_named:
-            subscription = await self._ensure_automation(wanted, target, info)
+        if target.by_automation and is_computed and is_named and plan:
+            subscription = await self._ensure_automation(named, plan, target, info)
             sends_keys = info.has_keys and _can_send(target.keys)
         else:
             subscription = await self._ensure_classic(wanted, held, target)
         if wanted.security == KEY and not sends_keys:
-            await self._reconcile_keys(api_id, subscription, target.keys, is_new=held is None)
+            await self._keys.reconcile(api_id, subscription, target.keys, is_new=held is None)
 
     async def _transfer(
         self,
@@ -247,13 +254,13 @@ class ConsumerWriter:
         return None
 
     async def _ensure_automation(
-        self, wanted: WantedSubscription, target: _Target, info: GatewayInfo
+        self, wanted: WantedSubscription, plan: str, target: _Target, info: GatewayInfo
     ) -> str:
-        """Put a subscription until it is accepted; return its id."""
+        """Put a subscription until it is accepted; return its id. `plan` is the plan's hrid."""
         ids = info.options.ids
         for hrid in subscription_hrids(target.key, wanted.plan_hrid):
             subscription = ids.child(wanted.api.hrid, hrid)
-            if not await self._put_subscription(wanted, hrid, target, info):
+            if not await self._put_subscription(wanted, plan, hrid, target, info):
                 continue
             status = await self._status(wanted.api.api_id, subscription)
             if status in (PENDING, PAUSED):
@@ -264,7 +271,7 @@ class ConsumerWriter:
                 path = f"{self._client.v2}/apis/{wanted.api.api_id}/subscriptions/{subscription}"
                 what = f"accepting the subscription {wanted.label}"
                 await self._client.call("POST", f"{path}/{verb}", what, body)
-                await self._put_subscription(wanted, hrid, target, info)
+                await self._put_subscription(wanted, plan, hrid, target, info)
                 status = await self._status(wanted.api.api_id, subscription)
             if status == ACCEPTED:
                 return subscription
@@ -274,13 +281,13 @@ class ConsumerWriter:
         )
 
     async def _put_subscription(
-        self, wanted: WantedSubscription, hrid: str, target: _Target, info: GatewayInfo
+        self, wanted: WantedSubscription, plan: str, hrid: str, target: _Target, info: GatewayInfo
     ) -> bool:
         """Put a subscription; False for a name that cannot be used any more."""
         body: JsonTree = {
             "hrid": hrid,
             "applicationHrid": hrid_of(target.key),
-            "planHrid": wanted.plan_hrid,
+            "planHrid": plan,
         }
         if wanted.ending_at:
             body["endingAt"] = wanted.ending_at
@@ -337,39 +344,6 @@ class ConsumerWriter:
         what = f"closing the subscription {one.id}"
         await self._client.call("POST", f"{path}/{verb}", what, body, expect=(200, 204, 404))
 
-    # keys
-
-    async def _reconcile_keys(
-        self, api_id: str, subscription: str, wanted: Sequence[str], *, is_new: bool
-    ) -> None:
-        """Leave a subscription with the keys that are wanted, and with no other that works.
-
-        A new one whose key is refused has no key that works: Gravitee made some of its own.
-        """
-        path = f"{self._client.v2}/apis/{api_id}/subscriptions/{subscription}/api-keys"
-        what = f"writing the keys of {subscription}"
-        held = {str(one["key"]): one for one in await self._client.list_keys(api_id, subscription)}
-        refusal: StoaGitopsError | None = None
-        for key in wanted:
-            one = held.get(key)
-            if one is not None and is_usable(one):
-                continue
-            if one is not None and one.get("revoked"):
-                await self._client.call("POST", f"{path}/{one['id']}/_reactivate", what)
-                continue
-            try:
-                body = {"customApiKey": Secret(key)}
-                await self._client.call("POST", f"{path}/_renew", what, body, repeatable=False)
-            except RequestRefused as error:
-                refusal = explain_refusal(error, [key])
-                if not is_new:
-                    raise refusal from None
-        for one in await self._client.list_keys(api_id, subscription):
-            if str(one["key"]) not in wanted and is_usable(one):
-                await self._client.call("POST", f"{path}/{one['id']}/_revoke", what)
-        if refusal is not None:
-            raise refusal
-
 
 class _Target:
     """The application that subscriptions are written for."""
@@ -387,6 +361,13 @@ def _is_named(
     """Whether a subscription has one of the names that we give: others are written by their id."""
     names = subscription_hrids(target.key, wanted.plan_hrid)
     return held.id in {info.options.ids.child(wanted.api.hrid, name) for name in names}
+
+
+def _plan_hrid(wanted: WantedSubscription, info: GatewayInfo) -> str:
+    """Return the name of a plan that is there; empty for one that has none of ours."""
+    ids = info.options.ids
+    names = plan_hrids(wanted.plan_hrid)
+    return next((n for n in names if ids.child(wanted.api.hrid, n) == wanted.plan_id), "")
 
 
 def _can_send(keys: Sequence[str]) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from stoa_gitops.adapter_sdk.http.responses import Response
 from stoa_gitops.adapters.gravitee.api.client import GraviteeClient
 from stoa_gitops.adapters.gravitee.entities.parts import GatewayInfo, JsonTree
 from stoa_gitops.adapters.gravitee.mapping.apis import carry_over
 from stoa_gitops.adapters.gravitee.writing.classic import ClassicWay
+from stoa_gitops.adapters.gravitee.writing.closed_plans import put_with_open_plans
 
 _CONTEXT: Final = {
     # Up to 4.6 the default means that gateways read a ConfigMap, and nothing is deployed.
@@ -46,13 +48,18 @@ class CrdWay:
     ) -> tuple[str, tuple[str, ...]]:
         """Create or update an API."""
         carried = definition if held is None else carry_over(definition, held, self._info)
-        body = crd_of(carried, self._info)
-        path = f"{self._client.v2}/apis/_import/crd"
         what = f"writing API {definition['hrid']}"
-        response = await self._client.call("PUT", path, what, body)
+
+        async def send(body: JsonTree) -> Response:
+            path = f"{self._client.v2}/apis/_import/crd"
+            return await self._client.call("PUT", path, what, crd_of(body, self._info))
+
+        response = await put_with_open_plans(send, carried, held, self._info)
         errors = response.json(what, dict).get("errors")
         listed = errors.get("warning") if isinstance(errors, Mapping) else None
-        return str(body["id"]), tuple(f"the gateway left out: {text}" for text in listed or ())
+        return self._info.options.ids.api(str(definition["hrid"])), tuple(
+            f"the gateway left out: {text}" for text in listed or ()
+        )
 
     async def delete(self, held: Mapping[str, Any]) -> None:
         """Delete an API."""

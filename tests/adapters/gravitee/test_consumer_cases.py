@@ -237,3 +237,17 @@ async def test_a_plan_that_somebody_closed_opens_under_another_name(way: str) ->
         assert {o.change.key: o.status for o in outcomes}[BILLING] is Status.APPLIED
         (again,) = (p for p in here.api("Invoices").plans if p.spec["status"] == "PUBLISHED")
         assert again.id == plan.id
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_subscriptions_that_are_right_are_not_written_again(way: str) -> None:
+    """An application of hundreds of APIs would never be done within the time of one write."""
+    version, options = WAYS[way]
+    async with bed(version, **options) as here:
+        await here.rig.converge(here.specs)
+        here.writes()
+        renamed = {**here.specs, MOBILE: {**here.specs[MOBILE], "displayName": "Phone"}}
+        outcomes = await here.rig.converge(renamed)
+        assert [(o.change.key, o.status) for o in outcomes] == [(MOBILE, Status.APPLIED)]
+        assert not [line for line in here.writes() if "subscriptions" in line]
+        assert working(here) == [OLD]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -33,8 +33,19 @@ class Trouble(Enum):
 @dataclass
 class _Planned:
     trouble: Trouble
-    pattern: str
+    patterns: Sequence[str]
     left: int
+    spared: int = 0
+
+    def meets(self, line: str) -> bool:
+        """Whether a request has this trouble; counts it."""
+        if self.left <= 0 or not any(fnmatch.fnmatch(line, one) for one in self.patterns):
+            return False
+        if self.spared > 0:
+            self.spared -= 1
+            return False
+        self.left -= 1
+        return True
 
 
 class Front:
@@ -68,7 +79,16 @@ class Front:
             await self._session.close()
 
     def fail(self, trouble: Trouble, pattern: str = "*", times: int = 1000) -> None:
-        self._planned.append(_Planned(trouble, pattern, times))
+        self._planned.append(_Planned(trouble, (pattern,), times))
+
+    def fail_after(
+        self, spared: int, trouble: Trouble, patterns: Sequence[str]
+    ) -> Callable[[], bool]:
+        """Plan trouble for what comes after `spared` requests; returns whether one had it."""
+        times = 1_000_000
+        planned = _Planned(trouble, patterns, times, spared)
+        self._planned.append(planned)
+        return lambda: planned.left < times
 
     def heal(self) -> None:
         self._planned.clear()
@@ -80,8 +100,7 @@ class Front:
         self.most_running = max(self.most_running, self.running)
         try:
             for planned in self._planned:
-                if planned.left > 0 and fnmatch.fnmatch(line, planned.pattern):
-                    planned.left -= 1
+                if planned.meets(line):
                     return await self._trouble(planned.trouble, request)
             return await self._forward(request)
         finally:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeAlias
 
 import httpx
@@ -123,6 +124,8 @@ class Rig:
     """One adapter and its gateway; `records` is the inventory that grows with what is applied.
 
     `reads_first`: it writes by replacing everything, so it writes nothing while it cannot read.
+    `cut_off(n)`: from the n-th write on the credentials are refused; returns whether one was. None
+    for a gateway without a network.
     `extended`: name and spec of an object of each extended kind that the gateway has.
     """
 
@@ -135,6 +138,7 @@ class Rig:
     foreign_bytes: Callable[[], Awaitable[bytes]]
     records: dict[Key, AppliedRecord] = field(default_factory=dict)
     reads_first: bool = False
+    cut_off: Callable[[int], Callable[[], bool]] | None = None
     extended: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
@@ -261,7 +265,9 @@ async def fronted(
             front.fail(trouble, pattern)
 
     try:
-        yield Rig(name, driver, adapter, fail, heal, add_foreign, foreign_bytes)
+        rig = Rig(name, driver, adapter, fail, heal, add_foreign, foreign_bytes)
+        rig.cut_off = partial(front.fail_after, trouble=Trouble.UNAUTHORIZED, patterns=writes)
+        yield rig
     finally:
         await driver.aclose()
         await front.stop()

@@ -140,6 +140,9 @@ def _print_remarks(plan: FilesPlan, *, is_dry: bool) -> None:
         for kept in one.kept:
             line = kept_line(str(one.key or one.path), kept, plan.shown)
             print(style.safe(line), file=sys.stderr)
+    for key, title in plan.titles.items():
+        if any(one.key == key and one.outcome is Outcome.CREATED for one in results):
+            print(style.safe(f"{key}: named after {title!r}"), file=sys.stderr)
     for path in plan.result.gone:
         line = f"{path}: {plan.shown} has it no longer; delete it if it is to go"
         print(style.safe(line), file=sys.stderr)
@@ -181,7 +184,7 @@ def _document(plan: FilesPlan, written: Sequence[Path], *, is_dry: bool) -> dict
                 "source": printable(plan.shown),
                 "outcome": one.outcome.value,
                 "api": None if one.key is None else str(one.key),
-                "title": "",
+                "title": "" if one.key is None else plan.titles.get(one.key, one.key.name),
                 "files": [one.path],
                 "reason": one.reason,
                 "kept": [kept_view(kept, shown_path(kept.path)) for kept in one.kept],

@@ -63,6 +63,7 @@ class FilesPlan:
     """What becomes of the files, and what is said about it.
 
     placeholders  variables that a person sets, by the object that needs them
+    titles        what objects were called where their name had to differ
     keys          objects that a gateway of the files' own type may have already
     gateway       the one that the documents are for; None for those of a whole tree
     """
@@ -76,6 +77,7 @@ class FilesPlan:
     placeholders: Mapping[Key, tuple[str, ...]]
     keys: tuple[Key, ...] = ()
     gateway: GatewayInstance | None = None
+    titles: Mapping[Key, str] = field(default_factory=dict)
 
     @property
     def is_refused(self) -> bool:
@@ -278,6 +280,11 @@ def _of_translation(
     return FilesPlan(
         request.form, shown, target.folder, target.record_path, result, unmapped, placeholders,
         gateway=instance,
+        titles={
+            one.key: one.title
+            for one in translation.documents.values()
+            if one.key is not None and one.title != one.name
+        },
     )  # fmt: skip
 
 

@@ -314,3 +314,24 @@ async def test_what_a_document_cannot_say_stays_or_goes_as_the_page_said(tmp_pat
         assert (answers["/orders/7"][0], answers["/by-id/7"][0]) == (200, 404)
         out, _ = await here.run("plan", "--output", "json")
         assert json.loads(out)["gateways"][0]["changes"] == []
+
+
+async def test_import_gateway_writes_the_same_documents_into_the_catalog(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        await here.run("adopt", "kong-prod", "--write", str(tmp_path / "out"))
+        _, err = await here.run("import", "gateway", "kong-prod")
+        # The last line is the command that adopts them.
+        assert err.splitlines()[-1].startswith("stoa-gitops adopt kong-prod api/acme/shop ")
+        catalog = tmp_path / "catalog"
+        for file in (tmp_path / "out/tenants").rglob("*.yaml"):
+            own = catalog / file.relative_to(tmp_path / "out")
+            assert own.read_text() == file.read_text()
+        api = catalog / "tenants/acme/apis/shop/api.yaml"
+        api.write_text(api.read_text().replace("spec:", "spec:\n  description: Mine", 1))
+        before = api.read_text()
+        await here.run("import", "gateway", "kong-prod")
+        assert api.read_text() == before
+        _, err = await here.run("import", "gateway", "nothing", code=64)
+        assert "the catalog has no gateway nothing; it has kong-prod" in err
+        _, err = await here.run("import", "gateway", "kong-prod", "api/acme/none", code=64)
+        assert "kong-prod has no foreign object api/acme/none" in err

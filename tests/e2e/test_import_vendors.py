@@ -157,6 +157,12 @@ def test_services_of_apisix_become_apis(capsys: pytest.CaptureFixture[str]) -> N
     assert (closed["active"], closed["backend"]) == (False, {"url": "http://closed.example:8080"})
 
 
+def test_names_that_had_to_differ_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("adc.yaml").write_text(ADC.replace("name: Closed", "name: 'Über Closed!'"))
+    assert main(["import", "apisix", "adc.yaml", "--tenant", "acme"]) == Exit.OK
+    assert "api/acme/uber-closed: named after 'Über Closed!'" in capsys.readouterr().err
+
+
 def test_no_key_of_a_file_is_written_anywhere(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,12 +23,17 @@ SECURITY_TYPES: Final = frozenset({"api_key", "jwt", "ip_filter"})
 
 @dataclass(slots=True)
 class TranslatedDocument:
-    """One document to be; `placeholders` are variables that a person sets before it is applied."""
+    """One document to be.
+
+    title         what it was called before; a name may have to differ
+    placeholders  variables that a person sets before it is applied
+    """
 
     kind: str
     tenant: str
     name: str
     spec: dict[str, Any]
+    title: str = ""
     placeholders: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -88,7 +93,7 @@ class Translation:
         """Add a document under a name, or under that with a number where it is taken."""
         plain = name_from(name)
         wanted, number = plain, 2
-        document = TranslatedDocument(kind, tenant, wanted, bounded(spec))
+        document = TranslatedDocument(kind, tenant, wanted, bounded(spec), name)
         while document.path in self.documents:
             suffix = f"-{number}"
             document.name = plain[: 63 - len(suffix)].rstrip("-") + suffix

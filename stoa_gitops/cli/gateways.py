@@ -7,8 +7,9 @@ import importlib
 import secrets
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from stoa_gitops.cli import status_source, status_text, terminal
@@ -148,6 +149,12 @@ async def _forget(folder: Path, options: Namespace) -> Exit:
     return Exit.OK
 
 
+def _own_name(item: Mapping[str, Any]) -> str:
+    """Return the name of a registered gateway without its document's; empty for any other."""
+    registration = item.get("registration")
+    return str(registration["name"]) if registration else ""
+
+
 def _forget_registered(folder: Path, options: Namespace) -> Exit | None:
     """Have a running process forget a gateway that registered itself; None where it is another.
 
@@ -155,9 +162,10 @@ def _forget_registered(folder: Path, options: Namespace) -> Exit | None:
     """
     name, remote = options.name, find(folder)
     items = remote.get("/v1/status")["items"] if remote else []
-    item = next((item for item in items if item["name"] == name), None)
+    item = next((item for item in items if name in (item["name"], _own_name(item))), None)
     if remote is None or item is None:
         return None
+    name = item["name"]
     if item.get("registration"):
         question = f"Forget {name}? It is back when it registers again; what it has stays."
         if not options.yes and not terminal.confirm(question):

@@ -17,12 +17,10 @@ from stoa_gitops.daemon.registered_gateways import RegisteredGateways
 from stoa_gitops.errors import StoaGitopsError, message_of, reason_of
 from stoa_gitops.model.conditions import Condition, ConditionReason, ConditionStatus
 from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.reconcile.conditions import TOLD
 from stoa_gitops.reconcile.status import StatusRegistry
 
 log = logging.getLogger(__name__)
-
-TOLD: Final = "Told"
-"""Type of the condition of a gateway whose document has a token to tell it."""
 
 CALLS_AT_ONCE: Final = 20
 """Each of them has the gateway ask for its routes."""

@@ -11,7 +11,7 @@ from stoa_gitops.operations.views import (
     GatewayView,
     RegistrationView,
 )
-from stoa_gitops.reconcile.conditions import REACHABLE
+from stoa_gitops.reconcile.conditions import REACHABLE, TOLD
 from stoa_gitops.reconcile.status import StatusRegistry
 from stoa_gitops.report.recap import recap_counts
 
@@ -30,7 +30,13 @@ def running_view(
     `registration` is what one that registered itself says.
     """
     report = registry.report(instance.name)
-    conditions = registry.conditions(instance.name)
+    is_told = instance.registration.reload_token is not None
+    conditions = [
+        # Of a document that had a token once, it says nothing any more.
+        one
+        for one in registry.conditions(instance.name)
+        if is_told or one.type != TOLD
+    ]
     is_online = any(
         condition.type == REACHABLE and condition.status is ConditionStatus.TRUE
         for condition in conditions

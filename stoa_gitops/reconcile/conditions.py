@@ -25,6 +25,8 @@ CATALOG: Final = "(catalog)"
 REACHABLE: Final = "GatewayReachable"
 IN_SYNC: Final = "InSync"
 CATALOG_READY: Final = "CatalogReady"
+TOLD: Final = "Told"
+"""Whether a gateway that fetches was told to: of those whose document has a token for that."""
 
 _MAX_WARNINGS: Final = 3
 

@@ -19,9 +19,11 @@ from stoa_gitops.daemon.registered_views import RegisteredViews
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.fleet.members import Fleet
 from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.model.instances import GatewayInstance, RegistrationMatch
+from stoa_gitops.model.conditions import Condition, ConditionStatus
+from stoa_gitops.model.instances import GatewayInstance, RegistrationMatch, RegistrationRules
 from stoa_gitops.model.principal import Principal, PrincipalKind
 from stoa_gitops.model.resources import DesiredState, SourceRef
+from stoa_gitops.model.secret import SecretRef
 from stoa_gitops.operations.views import GatewayView
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile.queue import DirtyQueue
@@ -273,3 +275,19 @@ async def test_a_gateway_that_no_document_takes_any_more_shows_once_with_what_is
     for name in ("a-edgemcp-prod", "edge/a-edgemcp-prod"):
         detail = await process.gateway(name)
         assert (detail.name, detail.bound, detail.objects) == ("a-edgemcp-prod", False, 1)
+
+
+async def test_that_it_was_told_shows_of_a_gateway_whose_document_has_a_token_for_it(
+    process: ProcessOperations,
+) -> None:
+    token = SecretRef.parse("env:EDGE_TOKEN")
+    edge = document("edge", MATCH)
+    told = replace(edge, registration=RegistrationRules(MATCH, reload_token=token))
+    with_fleet(process, told)
+    condition = Condition("Told", ConditionStatus.FALSE, "GatewayRefused", "no", 0, NOW)
+    process.statuses.set_condition("edge/a-edgemcp-prod", condition)
+    (shown,) = await process.gateways()
+    assert [one.type for one in shown.conditions] == ["Told"]
+    with_fleet(process, edge)
+    (shown,) = await process.gateways()
+    assert shown.conditions == []

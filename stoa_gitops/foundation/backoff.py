@@ -10,7 +10,7 @@ _DICE: Final = random.Random()  # noqa: S311 - spreads retries, guards nothing
 """One for all: the state of a generator is 2.5 KiB, and each gateway of a fleet has a backoff."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Backoff:
     """Exponential with equal jitter (half to all of the ceiling), in seconds.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
@@ -17,42 +17,37 @@ REGISTERED: Final = "registered"
 
 
 class DirtyQueue:
-    """One set of reasons per gateway: they add up until the worker takes them, and wake it once.
+    """One set of reasons per gateway: they add up until somebody takes them.
 
-    A reason that is added during a cycle stays for the next one, so no wake-up is lost. All methods
-    belong to the thread of the event loop.
+    on_dirty  called with the name of a gateway at each mark
+
+    A reason that is added during a cycle stays for the next one. All methods belong to the thread
+    of the event loop.
     """
 
     def __init__(self) -> None:
+        self.on_dirty: Callable[[str], None] = lambda _: None
         self._reasons: dict[str, dict[str, None]] = {}
-        self._waiting: dict[str, asyncio.Future[None]] = {}
         self._since: dict[str, float] = {}
 
     def request(self, gateway: str, why: str) -> None:
         """Mark a gateway dirty; `why` is a few words for logs (`catalog changed`, `interval`)."""
         self._reasons.setdefault(gateway, {})[why] = None
         self._since.setdefault(gateway, monotonic())
-        waiting = self._waiting.get(gateway)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+        self.on_dirty(gateway)
 
-    async def take(self, gateway: str) -> tuple[str, ...]:
-        """Wait until the gateway is dirty, and return why, in the order of the requests."""
-        if gateway not in self._reasons:
-            waiting = asyncio.get_running_loop().create_future()
-            self._waiting[gateway] = waiting
-            try:
-                await waiting
-            finally:
-                if self._waiting.get(gateway) is waiting:
-                    del self._waiting[gateway]
+    def is_dirty(self, gateway: str) -> bool:
+        """Whether there are reasons that nobody took yet."""
+        return gateway in self._reasons
+
+    def take(self, gateway: str) -> tuple[str, ...]:
+        """Return why a gateway is dirty, in the order of the requests; it is not any more."""
         self._since.pop(gateway, None)
         return tuple(self._reasons.pop(gateway, {}))
 
     def remove_gateway(self, gateway: str) -> None:
         """Drop a gateway that left the catalog."""
         self._reasons.pop(gateway, None)
-        self._waiting.pop(gateway, None)
         self._since.pop(gateway, None)
 
     def ages(self) -> dict[str, float]:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.foundation.backoff import Backoff
@@ -27,16 +27,22 @@ _WAIT_IN_BACKOFF = frozenset({INTERVAL})
 _WAIT_FOR_GATEWAY = frozenset({INTERVAL, CATALOG, EXPIRY})
 
 
-class Worker:
-    """Runs cycles of one gateway, one at a time, until it is cancelled.
+RunCycle: TypeAlias = Callable[[str, tuple[str, ...]], Awaitable[CycleResult | None]]
+"""`run_cycle(gateway, why)` runs one cycle and publishes its result; None where there was none."""
 
-    `run_cycle(why)` runs one cycle and publishes its result; None where there was none to run.
-    """
+
+class Worker:
+    """Runs cycles of one gateway, one at a time, whenever it is dirty."""
+
+    __slots__ = (
+        "_backoff", "_clock", "_gateway", "_is_stopped", "_last_expiry", "_pause", "_queue",
+        "_run_cycle", "_scheduler",
+    )  # fmt: skip
 
     def __init__(
         self,
         gateway: str,
-        run_cycle: Callable[[tuple[str, ...]], Awaitable[CycleResult | None]],
+        run_cycle: RunCycle,
         queue: DirtyQueue,
         scheduler: Scheduler,
         clock: Callable[[], datetime],
@@ -52,8 +58,8 @@ class Worker:
         self._last_expiry: datetime | None = None
 
     async def run(self) -> None:
-        """Run cycles until stopped; a failure is logged and tried again, it ends nothing."""
-        while not self._is_stopped:
+        """Run cycles as long as there is a mark; a failure is logged and tried again."""
+        while not self._is_stopped and self._queue.is_dirty(self._gateway):
             try:
                 await self.step()
             except Exception:
@@ -63,14 +69,13 @@ class Worker:
                     self._queue.request(self._gateway, RETRY)
 
     def stop(self) -> None:
-        """End after the running cycle, or at once if there is none."""
+        """Run no cycle after the one that runs."""
         self._is_stopped = True
-        self._queue.request(self._gateway, "stopped")
 
     async def step(self) -> None:
-        """Wait for a mark and run one cycle, unless all reasons can wait for the retry."""
-        why = await self._queue.take(self._gateway)
-        if self._is_stopped or self._can_wait(why):
+        """Take the marks and run one cycle, unless all of them can wait for the retry."""
+        why = self._queue.take(self._gateway)
+        if self._can_wait(why):
             return
         if REGISTERED in why:
             # A gateway that started anew is not the one that failed before.
@@ -80,7 +85,7 @@ class Worker:
             self._last_expiry = started
         with in_cycle(self._gateway):
             try:
-                result = await self._run_cycle(why)
+                result = await self._run_cycle(self._gateway, why)
             except StoaGitopsError as error:
                 log.warning("%s: cycle failed: %s", self._gateway, error)
                 self._retry(0.0)

@@ -4,39 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import Resource
-from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.queue import CATALOG, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
-from stoa_gitops.reconcile.worker import Worker
+from stoa_gitops.reconcile.worker import RunCycle, Worker
 
 log = logging.getLogger(__name__)
 
-Work = Callable[[str, tuple[str, ...]], Awaitable[CycleResult | None]]
-"""`work(gateway, why)` runs one cycle."""
+MOST_COMPUTING: Final = 8
+"""Cycles at once of gateways that are held in this process: they wait for its store at most, so
+more of them are not done sooner, and those of a thousand that register at once fill the memory."""
 
 
 class WorkerPool:
-    """All workers of a process; used in the thread of the event loop only."""
+    """All workers of a process; used in the thread of the event loop only.
+
+    A task runs while its gateway has cycles to run: a thousand that have none cost a few values
+    each.
+    """
 
     def __init__(
-        self, work: Work, queue: DirtyQueue, scheduler: Scheduler, clock: Callable[[], datetime]
+        self,
+        run_cycle: RunCycle,
+        queue: DirtyQueue,
+        scheduler: Scheduler,
+        clock: Callable[[], datetime],
     ) -> None:
-        self._work = work
+        self._run_cycle = run_cycle
         self._queue = queue
         self._scheduler = scheduler
         self._clock = clock
         self._workers: dict[str, Worker] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._last: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._known: dict[str, _Assigned] = {}
+        self._computing: set[str] = set()
+        self._waiting: dict[str, None] = {}  # in the order in which they turned dirty
+        # Whoever marks a gateway has a context of its own, as the cycle of another one.
+        self._context = copy_context()
+        queue.on_dirty = self._wake
 
     def assign(
         self, catalog: Catalog, chosen: tuple[GatewayInstance, ...], interval: float | None
@@ -59,7 +73,9 @@ class WorkerPool:
             self._scheduler.remove_gateway(name)
         for instance in chosen:
             if instance.name not in self._workers:
-                self._start(instance.name)
+                self._workers[instance.name] = Worker(
+                    instance.name, self._run_cycle, self._queue, self._scheduler, self._clock
+                )
             self._scheduler.set_interval(instance.name, interval or instance.interval)
             new, before = _Assigned.of(catalog, instance), self._known.get(instance.name)
             self._known[instance.name] = new
@@ -77,34 +93,40 @@ class WorkerPool:
         """Let running cycles finish within the bound, then cancel them."""
         for worker in self._workers.values():
             worker.stop()
+        self._workers.clear()
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=seconds)
+            _, late = await asyncio.wait(self._tasks.values(), timeout=seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def _start(self, name: str) -> None:
-        async def work(why: tuple[str, ...]) -> CycleResult | None:
-            return await self._work(name, why)
-
-        worker = Worker(name, work, self._queue, self._scheduler, self._clock)
-        task = asyncio.create_task(_run_after(worker, self._last.get(name)), name=f"worker:{name}")
-        self._workers[name], self._last[name] = worker, task
-        self._tasks.add(task)
+    def _wake(self, name: str) -> None:
+        """Have a gateway's cycles run, unless they do: one that came back has one task, too."""
+        worker = self._workers.get(name)
+        if worker is None or name in self._tasks:
+            return
+        if self._known[name].instance.is_pulling:
+            if len(self._computing) >= MOST_COMPUTING:
+                self._waiting[name] = None
+                return
+            self._computing.add(name)
+        task = asyncio.create_task(
+            worker.run(), name=f"worker:{name}", context=self._context.copy()
+        )
         # Held strongly until done: the loop keeps only weak references to tasks.
-        task.add_done_callback(self._ended)
+        self._tasks[name] = task
+        task.add_done_callback(lambda _: self._ended(name))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        for name in [name for name, last in self._last.items() if last is task]:
-            del self._last[name]
-
-
-async def _run_after(worker: Worker, before: asyncio.Task[None] | None) -> None:
-    """Run a worker once the one before has ended: a gateway has one worker at a time."""
-    if before is not None:
-        await asyncio.wait({before})
-    await worker.run()
+    def _ended(self, name: str) -> None:
+        del self._tasks[name]
+        self._computing.discard(name)
+        while self._waiting and len(self._computing) < MOST_COMPUTING:
+            first = next(iter(self._waiting))
+            del self._waiting[first]
+            self._wake(first)
+        # Marked again at the very end, or by a worker that came in the place of this one.
+        if self._queue.is_dirty(name):
+            self._wake(name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

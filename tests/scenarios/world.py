@@ -128,7 +128,7 @@ class World:
         """Return a worker of this gateway with fixed dice, and the results of its cycles."""
         results: list[CycleResult] = []
 
-        async def work(_: tuple[str, ...]) -> CycleResult:
+        async def work(_: str, __: tuple[str, ...]) -> CycleResult:
             results.append(await self.cycle())
             return results[-1]
 

@@ -111,11 +111,11 @@ async def test_a_suspended_gateway_is_not_marked_and_a_resumed_one_is(
     with pytest.raises(Conflict):
         await process.reconcile("edge", ME)
     assert (await process.gateway("edge")).suspended is True
-    assert await process.queue.take("edge") == ("suspended",)
+    assert process.queue.take("edge") == ("suspended",)
     await process.resume("edge", ME)
-    assert await process.queue.take("edge") == ("resumed",)
+    assert process.queue.take("edge") == ("resumed",)
     await process.reconcile("edge", ME)
-    assert await process.queue.take("edge") == ("requested",)
+    assert process.queue.take("edge") == ("requested",)
     assert (await process.gateway("edge")).suspended is False
     assert [entry.action for entry in await process.audit("edge", 10, None)] == [
         "resume", "suspend",

@@ -42,7 +42,7 @@ def worker(
     results: list[CycleResult | Exception],
     clock: Callable[[], datetime] = lambda: NOW,
 ) -> Worker:
-    async def work(_: tuple[str, ...]) -> CycleResult | None:
+    async def work(_: str, __: tuple[str, ...]) -> CycleResult | None:
         result = results.pop(0)
         if isinstance(result, Exception):
             raise result
@@ -105,7 +105,7 @@ async def test_a_stopped_worker_finishes_its_cycle_and_ends() -> None:
     entered, leave = asyncio.Event(), asyncio.Event()
     finished = []
 
-    async def work(_: tuple[str, ...]) -> CycleResult:
+    async def work(_: str, __: tuple[str, ...]) -> CycleResult:
         entered.set()
         await leave.wait()
         finished.append(True)
@@ -178,7 +178,7 @@ async def test_a_worker_survives_a_step_that_fails_after_its_cycle() -> None:
         def schedule(self, *_: object) -> None:
             raise RuntimeError("a defect of the scheduler")
 
-    async def work(_: tuple[str, ...]) -> CycleResult | None:
+    async def work(_: str, __: tuple[str, ...]) -> CycleResult | None:
         nonlocal cycles
         cycles += 1
         if cycles == 1:
@@ -202,7 +202,7 @@ async def test_expiries_seconds_apart_share_a_cycle_every_five_seconds() -> None
     cycles: list[datetime] = []
     ended: dict[datetime, datetime] = {}
 
-    async def work(_: tuple[str, ...]) -> CycleResult:
+    async def work(_: str, __: tuple[str, ...]) -> CycleResult:
         cycles.append(clock.now)
         for end in ends:
             if end <= clock.now:

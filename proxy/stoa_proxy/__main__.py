@@ -117,8 +117,8 @@ async def _serve(config: ProxyConfig) -> int:
     # `register` is what people look for in the log of a gateway that does not appear.
     plane = "none, so it does not register" if config.control_plane is None else "registering"
     _log.info(
-        "listening url=%s environment=%s control_plane=%s engine=%s",
-        gateway.base_url, config.environment, plane, config.engine,
+        "listening url=%s mode=%s environment=%s control_plane=%s engine=%s",
+        gateway.base_url, config.mode, config.environment, plane, config.engine,
     )  # fmt: skip
     received = await stopped
     _log.info("draining signal=%s seconds=%s", received.name, config.drain_seconds)

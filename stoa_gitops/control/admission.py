@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -40,19 +40,36 @@ class Shares(Protocol):
         ...
 
 
-def refuses_excess(shares: Shares, is_exempt: Callable[[web.Request], bool]) -> Middleware:
-    """Return a middleware that lets connections beyond the bounds have exempt requests only."""
+Refusal: TypeAlias = Callable[[web.Request], web.Response | None]
+"""Returns the response to a request that is refused, None for any other."""
+
+
+def refuses(*rules: Refusal) -> Middleware:
+    """Return a middleware that answers with the refusal of the first rule that has one."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        excess = None if is_exempt(request) else shares.refusal(request.protocol)
-        if excess is None:
-            return await handler(request)
-        if excess.value == "client":
+        for refusal in rules:
+            response = refusal(request)
+            if response is not None:
+                return response
+        return await handler(request)
+
+    return check
+
+
+def excess(shares: Shares, is_exempt: Callable[[web.Request], bool]) -> Refusal:
+    """Return what lets connections beyond the bounds have exempt requests only."""
+
+    def find(request: web.Request) -> web.Response | None:
+        found = None if is_exempt(request) else shares.refusal(request.protocol)
+        if found is None:
+            return None
+        if found.value == "client":
             response = problem(429, "Too Many Requests", _CLIENT, Retry_After="1")
         else:
             response = problem(503, "Service Unavailable", _ALL, Retry_After="1")
         response.force_close()
         return response
 
-    return check
+    return find

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from stoa_gitops.control import openapi
-from stoa_gitops.control.admission import Shares, refuses_excess
+from stoa_gitops.control.admission import Shares, excess, refuses
 from stoa_gitops.control.api import ROUTES
 from stoa_gitops.control.api.registrations import refuses_key
 from stoa_gitops.control.auth import authorises
 from stoa_gitops.control.context import ApiContext
-from stoa_gitops.control.hosts import HostNames, checks_host
+from stoa_gitops.control.hosts import HostNames, misdirected
 from stoa_gitops.control.problems import as_problems
 from stoa_gitops.control.route import DESCRIPTION, MAX_BODY, Route, checks_requests
 from stoa_gitops.control.route_table import RouteTable
@@ -36,8 +36,7 @@ def build(
         middlewares=[
             as_problems,
             limits_time(table.seconds),
-            refuses_excess(shares, table.is_probe),
-            checks_host(names, table.comes_by_any_name),
+            refuses(excess(shares, table.is_probe), misdirected(names, table.comes_by_any_name)),
             authorises(context.credentials, table.access, refuses_key(context)),
             checks_requests(table.find),
         ],

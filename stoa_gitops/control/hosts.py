@@ -11,9 +11,9 @@ from ipaddress import ip_address
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
-from stoa_gitops.control.problems import Handler, problem
+from stoa_gitops.control.admission import Refusal
+from stoa_gitops.control.problems import problem
 
 _REFUSED: Final = (
     "the name in Host is none of this listener, which is called by localhost, by addresses and by "
@@ -43,17 +43,16 @@ class HostNames:
         return name in self._names or name.endswith(self._suffixes) or _is_address(name)
 
 
-def checks_host(names: HostNames, is_exempt: Callable[[web.Request], bool]) -> Middleware:
-    """Return a middleware that refuses requests by other names, but for those that are exempt."""
+def misdirected(names: HostNames, is_exempt: Callable[[web.Request], bool]) -> Refusal:
+    """Return what refuses requests by other names, but for those that are exempt."""
 
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+    def find(request: web.Request) -> web.Response | None:
         if is_exempt(request) or names.allows(request.headers.get("Host", "")):
-            return await handler(request)
+            return None
         # RFC 9110, 15.5.20.
         return problem(421, "Misdirected Request", _REFUSED)
 
-    return check
+    return find
 
 
 def _name_of(host: str) -> str:

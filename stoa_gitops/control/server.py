@@ -44,6 +44,11 @@ WORK_SECONDS: Final = 20.0
 class ControlProtocol(web.RequestHandler):
     """One connection; `is_spare` while it is beyond a bound of its `shares`."""
 
+    # As aiohttp's own: a dict for each of five thousand connections is a megabyte.
+    __slots__ = (
+        "_clock", "_is_trusted", "_shares", "_timer", "client_address", "is_spare", "is_working"
+    )  # fmt: skip
+
     def __init__(
         self, server: web.Server, shares: Shares, *, loop: asyncio.AbstractEventLoop
     ) -> None:

@@ -375,9 +375,12 @@ class Process:
         await self._published.prepare(instance)
         self._runtime.publish()
         forced = self._operations.take_forced(instance.name)
+        draft, is_published = self._published.draft_state(instance)
         # What somebody asked for, or a gateway that started anew, gets a whole cycle.
-        draft = self._published.settled_draft(instance) if set(why) == {INTERVAL} else None
-        result = await reconcile_gateway(self._workspace, catalog, assignment, forced, draft)
+        is_asked = set(why) != {INTERVAL} or not is_published
+        result = await reconcile_gateway(
+            self._workspace, catalog, assignment, forced, draft, is_asked=is_asked
+        )
         if not result.is_settled:
             await self._published.publish(instance, result)
         return result

@@ -60,9 +60,9 @@ class PublishedGateway:
     applied: set[str] = field(default_factory=set)
 
     @property
-    def settled_draft(self) -> object:
-        """The state of the draft; None where it is not published as it is."""
-        return self.concluded if self.concluded == self.draft.state else None
+    def is_concluded(self) -> bool:
+        """Whether the draft is published as it is, or needed no publication."""
+        return self.concluded == self.draft.state
 
     def start_over(self) -> None:
         """Drop what was acknowledged: of another publication."""

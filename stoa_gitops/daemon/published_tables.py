@@ -104,10 +104,10 @@ class PublishedTables:
         entry = self._entries.get(instance.registration_id)
         return entry.draft.administer if entry is not None and instance.is_pulling else None
 
-    def settled_draft(self, instance: GatewayInstance) -> object:
-        """Return the state of a gateway's draft; None where it is not published as it is."""
-        entry = self._entries.get(instance.registration_id)
-        return entry.settled_draft if entry is not None and instance.is_pulling else None
+    def draft_state(self, instance: GatewayInstance) -> tuple[object, bool]:
+        """Return the state of a gateway's draft, None without one, and whether it is published."""
+        entry = self._entries.get(instance.registration_id) if instance.is_pulling else None
+        return (entry.draft.state, entry.is_concluded) if entry is not None else (None, False)
 
     async def prepare(self, instance: GatewayInstance) -> None:
         """Have a draft for a gateway: what was published for it before; raises StoreError."""

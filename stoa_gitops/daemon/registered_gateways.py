@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
-from stoa_gitops.fleet.binding import NO_BINDINGS, Binding, Bindings, TenantViews, bind, expand
+from stoa_gitops.fleet.binding import NO_BINDINGS, Binding, Bindings, Expansion, bind, expand
 from stoa_gitops.fleet.health import ErrorRules
 from stoa_gitops.fleet.registration import Registration
 from stoa_gitops.model.catalog import Catalog
@@ -20,7 +20,7 @@ class RegisteredGateways:
 
     def __init__(self, registrations: Callable[[], Iterable[Registration]]) -> None:
         self._registrations = registrations
-        self._views: TenantViews = {}
+        self._expansion = Expansion()
         self._documents: dict[str, GatewayInstance] = {}
         self._changed: set[str] = set()
         self.bindings: Bindings = NO_BINDINGS
@@ -30,7 +30,7 @@ class RegisteredGateways:
         self._changed.clear()
         self._documents = {one.name: one for one in catalog.gateways if one.is_unbound}
         self.bindings = bind(catalog.gateways, self._registrations())
-        return expand(catalog, self.bindings, self._views)
+        return expand(catalog, self.bindings, self._expansion)
 
     def find(self, gateway_id: str) -> Binding | None:
         """Return the binding of a registered gateway; None where it has none."""

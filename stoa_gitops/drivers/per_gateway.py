@@ -24,7 +24,8 @@ class Drivers:
     ) -> None:
         self._clock = clock
         self._deadlines = deadlines
-        self._drivers: dict[str, Driver | GatewayError] = {}
+        # Only the connection of one that rests.
+        self._drivers: dict[str, Driver | Connection | GatewayError] = {}
         # Outlive the drivers: a changed connection must not let a second writer in.
         self._writers: dict[str, asyncio.Lock] = {}
 
@@ -36,22 +37,24 @@ class Drivers:
     async def register(self, connection: Connection) -> None:
         """Add a gateway, or replace it if its connection changed; waits for its running apply."""
         name = connection.instance.name
-        driver = self._drivers.get(name)
-        if isinstance(driver, Driver) and driver.connection == connection:
+        known = self._drivers.get(name)
+        if isinstance(known, Driver) and known.connection == connection:
             return
-        writer = self._writers.setdefault(name, asyncio.Lock())
         try:
-            self._drivers[name] = Driver(
-                info_for(connection.instance.gateway_type),
-                connection,
-                clock=self._clock,
-                deadlines=self._deadlines,
-                writer=writer,
-            )
+            self._drivers[name] = self._make(connection)
         except GatewayError as error:
             self._drivers[name] = error
-        if isinstance(driver, Driver):
-            await driver.aclose()
+        if isinstance(known, Driver):
+            await known.aclose()
+
+    def rest(self, name: str) -> None:
+        """Drop the driver of a gateway inside this process until it is needed again.
+
+        It has no connections, and a thousand of them are megabytes. Sessions keep theirs.
+        """
+        known = self._drivers.get(name)
+        if isinstance(known, Driver) and known.connection.inside is not None:
+            self._drivers[name] = known.connection
 
     async def remove(self, name: str) -> None:
         """Remove a gateway; an unknown one is removed already."""
@@ -62,6 +65,8 @@ class Drivers:
     def for_gateway(self, name: str) -> Driver:
         """Return the driver; raises GatewayUnknown, or GatewayError where it cannot be driven."""
         driver = self._drivers.get(name)
+        if isinstance(driver, Connection):
+            driver = self._drivers[name] = self._make(driver)
         if driver is None:
             raise GatewayUnknown(
                 f"gateway {name!r} is not registered: register it via API or catalog first"
@@ -69,6 +74,15 @@ class Drivers:
         if isinstance(driver, GatewayError):
             raise type(driver)(str(driver), retry_after=driver.retry_after)
         return driver
+
+    def _make(self, connection: Connection) -> Driver:
+        return Driver(
+            info_for(connection.instance.gateway_type),
+            connection,
+            clock=self._clock,
+            deadlines=self._deadlines,
+            writer=self._writers.setdefault(connection.instance.name, asyncio.Lock()),
+        )
 
     async def aclose(self) -> None:
         """Close them all; each waits for its running apply."""

@@ -123,30 +123,55 @@ TenantViews = dict[tuple[str, str], tuple[Mapping[Key, Resource], Mapping[Key, R
 """By document and tenant: all resources of the document, and those of the tenant among them."""
 
 
-def expand(catalog: Catalog, bindings: Bindings, views: TenantViews | None = None) -> Catalog:
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """One bound gateway as an instance of its own, and what that was made from."""
+
+    binding: Binding
+    state: DesiredState
+    instance: GatewayInstance
+    desired: DesiredState
+
+    def is_of(self, binding: Binding, state: DesiredState) -> bool:
+        """Whether it would be made of these again; the document is part of the binding."""
+        return self.state is state and self.binding == binding
+
+
+@dataclass
+class Expansion:
+    """What the last call of `expand` made, for the next one: most gateways stay as they were."""
+
+    views: TenantViews = field(default_factory=dict)
+    bound: dict[str, _Bound] = field(default_factory=dict)
+
+
+def expand(catalog: Catalog, bindings: Bindings, last: Expansion | None = None) -> Catalog:
     """Return a catalog in which each bound gateway is one of its own, and no document is.
 
     All gateways of a document have the identical mapping of resources, so what was made of it for
-    one serves the others. With the `views` of the last call, a tenant's part of a mapping that did
-    not change is the identical one of then.
+    one serves the others. With the `last` call's expansion, which is brought up to date, a gateway
+    that did not change is the identical one of then, and so is a tenant's part of a mapping.
     """
     documents = {gateway.name: gateway for gateway in catalog.gateways if gateway.is_unbound}
     if not documents:
         return catalog
-    kept = {} if views is None else dict(views)
-    fresh: TenantViews = {}
+    last = Expansion() if last is None else last
+    views: TenantViews = {}
+    bound: dict[str, _Bound] = {}
     gateways = [gateway for gateway in catalog.gateways if gateway.name not in documents]
     desired = {name: state for name, state in catalog.desired.items() if name not in documents}
-    for binding in bindings.bound.values():
+    for gateway_id, binding in bindings.bound.items():
         document = documents.get(binding.document.name)
         if document is None:
             continue
-        gateways.append(_instance(document, binding))
-        state = catalog.desired[document.name]
-        desired[binding.name] = _desired(state, binding, kept, fresh)
-    if views is not None:
-        views.clear()
-        views.update(fresh)
+        state, known = catalog.desired[document.name], last.bound.get(gateway_id)
+        made = _desired(state, binding, last.views, views)
+        if known is None or not known.is_of(binding, state):
+            known = _Bound(binding, state, _instance(document, binding), made)
+        bound[gateway_id] = known
+        gateways.append(known.instance)
+        desired[binding.name] = known.desired
+    last.views, last.bound = views, bound
     ordered = tuple(sorted(gateways, key=lambda gateway: gateway.name))
     return replace(catalog, gateways=ordered, desired=desired)
 

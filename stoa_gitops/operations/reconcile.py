@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.outcomes import Report
@@ -12,6 +14,10 @@ from stoa_gitops.reconcile.forced import Forced
 from stoa_gitops.reconcile.session import Assignment
 from stoa_gitops.reconcile.settled import cycle_unless_settled
 
+SMALL: Final = 300
+"""Resources of which a plan is made from nothing in some milliseconds: it is not kept for gateways
+to which nothing happens, of which there may be thousands."""
+
 
 async def reconcile_gateway(
     workspace: Workspace,
@@ -19,11 +25,13 @@ async def reconcile_gateway(
     assignment: Assignment,
     forced: Forced | None = None,
     draft: object = None,
+    *,
+    is_asked: bool = False,
 ) -> CycleResult:
     """Run one cycle, in which the plan that somebody `forced` is applied though guards hold it.
 
-    With the state of a `draft` of ours, whose cycle nobody asked for, only where something moved
-    since the last one (`reconcile.settled`).
+    With the state of a `draft` of ours only where something moved since the last one
+    (`reconcile.settled`), or where it `is_asked` for.
 
     A gateway for which no session can be made is a result, too. Raises StoreError when nothing can
     be remembered: without the inventory a plan would guess.
@@ -35,5 +43,8 @@ async def reconcile_gateway(
         plan = prepare_failure(assignment, error, workspace.context.clock()).plan
         return CycleResult(Report(plan, error=plan.error), is_ok=False, reason=error.reason)
     if draft is not None and forced is None:
-        return await cycle_unless_settled(session, assignment, draft)
+        result = await cycle_unless_settled(session, assignment, draft, is_asked=is_asked)
+        if session.cache.settled and len(assignment.desired.resources) <= SMALL:
+            workspace.rest(assignment.instance.name)
+        return result
     return await cycle(session, assignment, forced)

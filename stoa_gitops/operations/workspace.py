@@ -98,6 +98,11 @@ class Workspace:
         context = replace(self.context, principal=principal) if principal else self.context
         return GatewaySession(self._drivers.for_gateway(instance.name), context, cache)
 
+    def rest(self, name: str) -> None:
+        """Drop what the next cycle of a gateway inside this process can make again in no time."""
+        self._drivers.rest(name)
+        self._plan_caches[name].rest()
+
     def imports_archives(self, name: str) -> bool:
         """Whether a gateway, which was planned for, takes a plan as one archive."""
         return self._drivers.for_gateway(name).imports_archives

@@ -58,7 +58,7 @@ class _Expiry:
     until: datetime | None
 
 
-@dataclass
+@dataclass(slots=True)
 class PlanCache:
     """Belongs to one gateway of one process; sessions may share it, because values are replaced.
 
@@ -75,6 +75,10 @@ class PlanCache:
     _expiry: _Expiry | None = None
     _shared: _Shared | None = None
     _unsuitable: _Unsuitable | None = None
+
+    def rest(self) -> None:
+        """Drop what only a plan needs; what says whether one is due stays."""
+        self.state = self._expiry = self._shared = self._unsuitable = None
 
     def may_try_conflicts(self, desired: DesiredState, actual: ActualState) -> bool:
         """Whether the catalog or the gateway is another one than at the last call."""

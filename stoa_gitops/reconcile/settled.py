@@ -14,16 +14,17 @@ from stoa_gitops.reconcile.session import Assignment, GatewaySession
 
 
 async def cycle_unless_settled(
-    session: GatewaySession, assignment: Assignment, draft: object
+    session: GatewaySession, assignment: Assignment, draft: object, *, is_asked: bool = False
 ) -> CycleResult:
     """Run a cycle of a gateway whose draft is ours, or return the last result where it holds.
 
-    `draft` is that of `PlanBasis`. Raises StoreError as `cycle` does.
+    `draft` is that of `PlanBasis`. With `is_asked` a cycle is run in any case. Raises StoreError as
+    `cycle` does.
     """
     # Read before the cycle: what moves while it runs makes the next one differ.
     basis = await session.read_basis(assignment, draft)
     known = session.cache.settled
-    if known is not None and known.holds_for(basis):
+    if not is_asked and known is not None and known.holds_for(basis):
         return replace(known.result, is_settled=True)
     session.cache.settled = None
     result = await cycle(session, assignment)

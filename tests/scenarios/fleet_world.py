@@ -137,6 +137,13 @@ class FleetWorld:
 
     async def cycle(self, gateway_id: str, *, force: bool = False) -> CycleResult:
         """Run one cycle of a gateway as its worker does; or apply as a person who forces it."""
+        return await self._run(gateway_id, is_asked=True, force=force)
+
+    async def check(self, gateway_id: str) -> CycleResult:
+        """Do what is done at the interval: run a cycle, unless nothing moved since the last."""
+        return await self._run(gateway_id, is_asked=False)
+
+    async def _run(self, gateway_id: str, *, is_asked: bool, force: bool = False) -> CycleResult:
         name = self.name(gateway_id)
         catalog, instance = self.statuses.catalog, self.statuses.find(name)
         assert catalog is not None
@@ -148,21 +155,12 @@ class FleetWorld:
             prepared = await prepare_gateway_plan(self.workspace, catalog, instance)
             digest = PlanSet(prepared.plan.revision, (prepared.plan,)).digest
             forced = Forced(digest[:8], Principal("anna", PrincipalKind.LOCAL_USER))
-        result = await reconcile_gateway(self.workspace, catalog, assignment, forced)
+        draft, is_published = self.published.draft_state(instance)
+        is_asked = is_asked or not is_published
+        result = await reconcile_gateway(
+            self.workspace, catalog, assignment, forced, draft, is_asked=is_asked
+        )
         self.statuses.add_result(name, result)
-        await self.published.publish(instance, result)
-        return result
-
-    async def check(self, gateway_id: str) -> CycleResult:
-        """Do what is done at the interval: run a cycle, unless nothing moved since the last."""
-        name = self.name(gateway_id)
-        catalog, instance = self.statuses.catalog, self.statuses.find(name)
-        assert catalog is not None
-        assert instance is not None
-        await self.published.prepare(instance)
-        assignment = Assignment(instance, catalog.desired[name], BrokenScope.of(catalog))
-        draft = self.published.settled_draft(instance)
-        result = await reconcile_gateway(self.workspace, catalog, assignment, None, draft)
         if not result.is_settled:
             await self.published.publish(instance, result)
         return result

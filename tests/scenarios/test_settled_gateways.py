@@ -57,6 +57,18 @@ async def test_where_nothing_moves_the_last_result_stays(world: FleetWorld, *, o
     assert await world.paths(one) == ["/apis/acme/a"]
 
 
+async def test_one_that_gets_nothing_is_settled_with_its_first_cycle(world: FleetWorld) -> None:
+    one = world.register("pod-1", tenant_id="nobodys")
+    await world.commit(usual_files("a"), one)
+    assert (await world.check(one)).is_settled
+
+
+async def test_what_is_asked_for_is_a_cycle_though_nothing_moved(world: FleetWorld) -> None:
+    one = await settled(world)
+    assert not (await world.cycle(one)).is_settled
+    assert (await world.check(one)).is_settled
+
+
 async def test_another_gateway_of_the_document_changes_nothing(world: FleetWorld) -> None:
     one = await settled(world)
     two = world.register("pod-2")

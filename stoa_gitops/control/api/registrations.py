@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from aiohttp import web
@@ -171,8 +172,8 @@ def _registration_of(request: ApiRequest[AnyQuery, None]) -> Registration:
             sent.environment,
             version=sent.version,
             admin_url=sent.admin_url,
-            capabilities=tuple(sent.capabilities),
-            extensions=tuple(sent.extensions),
+            capabilities=_shared(tuple(sent.capabilities)),
+            extensions=_shared(tuple(sent.extensions)),
             tenant_id=(sent.tenant_id or "").strip(),
             further=sent.further(),
             key=fingerprint,
@@ -180,6 +181,12 @@ def _registration_of(request: ApiRequest[AnyQuery, None]) -> Registration:
         )
     except ValueError as error:
         raise Problem(422, "Unprocessable Content", f"hostname, environment: {error}") from None
+
+
+@lru_cache(maxsize=64)
+def _shared(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the same words as one object for all gateways that send them: most do."""
+    return words
 
 
 def _view(member: Member) -> GatewayInstanceView:

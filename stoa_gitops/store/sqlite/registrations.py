@@ -24,9 +24,8 @@ def read_registrations(database: Database) -> tuple[MemberRecord, ...]:
 
 def write_registrations(db: Utils, records: Iterable[MemberRecord]) -> None:
     """Write gateways, new ones and known ones."""
-    rows = [_row(record) for record in records]
-    if rows:
-        db.table("registrations").insert_all(rows, replace=True)
+    # Made while they are written: a thousand may register at once.
+    db.table("registrations").insert_all(map(_row, records), replace=True)
 
 
 def delete_registrations(db: Utils, ids: Iterable[str]) -> None:

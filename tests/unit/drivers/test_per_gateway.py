@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+
 import pytest
 
 from stoa_gitops.adapters.registry import GatewayTypeUnsupported
@@ -7,6 +10,10 @@ from stoa_gitops.drivers.per_gateway import Drivers
 from stoa_gitops.errors import GatewayRefused, GatewayUnknown
 from tests.unit.adapter_sdk.scripted import NOW
 from tests.unit.adapter_sdk.serving import connection
+
+
+async def nowhere(*_: object) -> tuple[int, Mapping[str, str], AsyncIterator[bytes]]:
+    raise AssertionError("nobody calls it")
 
 
 def pool() -> Drivers:
@@ -50,6 +57,31 @@ async def test_a_removed_gateway_is_unknown() -> None:
     await drivers.remove("gw")
     with pytest.raises(GatewayUnknown, match="register it via API or catalog first"):
         drivers.for_gateway("gw")
+
+
+async def test_the_driver_of_a_gateway_inside_is_made_again_after_a_rest() -> None:
+    drivers = pool()
+    inside = replace(connection(gateway_type="memory"), inside=nowhere)
+    await drivers.register(inside)
+    first = drivers.for_gateway("gw")
+    drivers.rest("gw")
+    second = drivers.for_gateway("gw")
+    assert second is not first
+    assert second._writer is first._writer
+    drivers.rest("gw")
+    await drivers.register(inside)
+    assert drivers.for_gateway("gw") is not second
+    drivers.rest("gw")
+    await drivers.aclose()
+    assert drivers.names == ()
+
+
+async def test_a_gateway_elsewhere_keeps_its_connections() -> None:
+    drivers = pool()
+    await drivers.register(connection(gateway_type="memory"))
+    first = drivers.for_gateway("gw")
+    drivers.rest("gw")
+    assert drivers.for_gateway("gw") is first
 
 
 async def test_closing_removes_all() -> None:

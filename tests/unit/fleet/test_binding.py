@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoa_gitops.fleet.binding import Bindings, TenantViews, bind, expand
+from stoa_gitops.fleet.binding import Bindings, Expansion, bind, expand
 from stoa_gitops.fleet.identity import Mode
 from stoa_gitops.fleet.registration import Registration
 from stoa_gitops.model.canonical import Spec
@@ -141,16 +141,31 @@ def test_a_document_without_gateways_is_none() -> None:
 def test_a_gateway_of_a_tenant_gets_the_objects_of_that_tenant_only() -> None:
     catalog = catalog_of(document("edge", EDGE))
     bindings = bind(catalog.gateways, [member("a", tenant="acme"), member("b", tenant="acme")])
-    views: TenantViews = {}
-    first = expand(catalog, bindings, views)
+    last = Expansion()
+    first = expand(catalog, bindings, last)
     mappings = [state.resources for state in first.desired.values()]
     assert [list(found) for found in mappings] == [[Key("api", "acme", "a")]] * 2
     assert mappings[0] is mappings[1]
     assert first.gateways[0].tenants == ("acme",)
-    again = expand(catalog, bindings, views)
+    again = expand(catalog, bindings, last)
     assert again.desired["edge/a-edgemcp-prod"].resources is mappings[0]
-    changed = expand(catalog_of(document("edge", EDGE)), bindings, views)
+    changed = expand(catalog_of(document("edge", EDGE)), bindings, last)
     assert changed.desired["edge/a-edgemcp-prod"].resources is not mappings[0]
+
+
+def test_what_did_not_change_is_the_identical_gateway_of_the_last_time() -> None:
+    catalog, last = catalog_of(document("edge", EDGE)), Expansion()
+    first = expand(catalog, bind(catalog.gateways, [member("a")]), last)
+    later = bind(catalog.gateways, [member("a"), member("b")])
+    second = expand(catalog, later, last)
+    name = "edge/a-edgemcp-prod"
+    assert second.gateway(name) is first.gateway(name)
+    assert second.desired[name] is first.desired[name]
+    moved = bind(catalog.gateways, [member("a", tenant="acme")])
+    third = expand(catalog, moved, last)
+    assert third == expand(catalog, moved)
+    assert third.gateway(name) is not first.gateway(name)
+    assert list(last.bound) == [member("a").id]
 
 
 modes = st.sampled_from(Mode)
@@ -224,7 +239,7 @@ def test_what_is_expanded_is_what_is_bound_and_the_other_gateways(
 ) -> None:
     catalog = catalog_of(*known)
     bindings = bind(catalog.gateways, registered)
-    expanded = expand(catalog, bindings, {})
+    expanded = expand(catalog, bindings, Expansion())
     fixed = {gateway.name for gateway in known if not gateway.is_unbound}
     assert {gateway.name for gateway in expanded.gateways} == fixed | bindings.by_gateway.keys()
     for name, binding in bindings.by_gateway.items():

@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
 
 from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.queue import EXPIRY, RETRY, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
-from stoa_gitops.reconcile.worker_pool import WorkerPool
+from stoa_gitops.reconcile.worker_pool import MOST_COMPUTING, WorkerPool
 from tests.unit.reconcile.world import KONG, NOW, catalog, resource, worked
 
 NOTHING = Catalog("default", "main@2", None, (), {}, ("acme",), 1)
@@ -25,6 +26,7 @@ class PoolRig:
     entered: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     leave: asyncio.Event = field(default_factory=asyncio.Event)
     result: CycleResult = field(default_factory=worked)
+    names: list[str] = field(default_factory=list)
     running: int = 0
     most: int = 0
 
@@ -32,7 +34,8 @@ class PoolRig:
         self.scheduler = Scheduler(self.queue)
         self.pool = WorkerPool(self.cycle, self.queue, self.scheduler, lambda: NOW)
 
-    async def cycle(self, _: str, __: tuple[str, ...]) -> CycleResult:
+    async def cycle(self, gateway: str, _: tuple[str, ...]) -> CycleResult:
+        self.names.append(gateway)
         self.running += 1
         self.most = max(self.most, self.running)
         self.entered.release()
@@ -86,3 +89,64 @@ async def test_a_gateway_that_comes_back_waits_for_the_cycle_that_still_runs(rig
     rig.leave.set()
     await asyncio.wait_for(rig.entered.acquire(), 5)
     assert rig.most == 1
+
+
+def fetching(count: int) -> tuple[Catalog, tuple[GatewayInstance, ...]]:
+    """A catalog of gateways that fetch their configuration, and these."""
+    gateways = tuple(
+        replace(KONG, name=f"edges/{number:03}", registration_id=str(number))
+        for number in range(count)
+    )
+    desired = catalog().desired["kong"]
+    read = replace(catalog(), gateways=gateways, desired={one.name: desired for one in gateways})
+    return read, gateways
+
+
+async def test_of_gateways_that_fetch_a_few_at_a_time_have_cycles_and_all_have_theirs(
+    rig: PoolRig,
+) -> None:
+    read, gateways = fetching(3 * MOST_COMPUTING)
+    rig.pool.assign(read, gateways, None)
+    for _ in range(MOST_COMPUTING):
+        await rig.entered.acquire()
+    assert (rig.running, rig.most) == (MOST_COMPUTING, MOST_COMPUTING)
+    assert rig.entered.locked()
+    rig.leave.set()
+    for _ in range(2 * MOST_COMPUTING):
+        await asyncio.wait_for(rig.entered.acquire(), 5)
+    assert rig.most == MOST_COMPUTING
+    assert rig.names == [one.name for one in gateways]
+
+
+async def test_gateways_that_compute_hold_up_none_that_is_elsewhere(rig: PoolRig) -> None:
+    read, gateways = fetching(2 * MOST_COMPUTING)
+    desired = {**read.desired, "kong": catalog().desired["kong"]}
+    chosen = (*gateways, KONG)
+    rig.pool.assign(replace(read, gateways=chosen, desired=desired), chosen, None)
+    for _ in range(MOST_COMPUTING + 1):
+        await asyncio.wait_for(rig.entered.acquire(), 5)
+    assert "kong" in rig.names
+
+
+async def test_one_that_left_while_it_waited_has_no_cycle(rig: PoolRig) -> None:
+    read, gateways = fetching(MOST_COMPUTING + 1)
+    rig.pool.assign(read, gateways, None)
+    for _ in range(MOST_COMPUTING):
+        await rig.entered.acquire()
+    read, gateways = fetching(MOST_COMPUTING)
+    assert rig.pool.assign(read, gateways, None) == [f"edges/{MOST_COMPUTING:03}"]
+    rig.leave.set()
+    await rig.pool.stop(5)
+    assert len(rig.names) == MOST_COMPUTING
+
+
+async def test_a_mark_during_a_cycle_is_another_cycle_and_then_nothing_runs(rig: PoolRig) -> None:
+    rig.assign(has_kong=True)
+    await rig.entered.acquire()
+    rig.queue.request("kong", "asked for")
+    rig.leave.set()
+    await asyncio.wait_for(rig.entered.acquire(), 5)
+    async with asyncio.timeout(5):
+        while rig.pool._tasks:
+            await asyncio.sleep(0)
+    assert rig.names == ["kong", "kong"]

@@ -41,7 +41,7 @@ Capabilities: TypeAlias = Mapping[str, Capability]
 """By name; a name that is not declared is unsupported. The names are:
 
 - objects: `api`, `application`, `policy:<type>`, `credential:<type>`, and the extended kinds of
-  `model.kinds` (`auth_server`, `strategy`, `scope`, `alias`, `config`)
+  `model.kinds` (`auth_server`, `strategy`, `scope`, `alias`, `config`, `global_policy`)
 - fields: `plans`, `hosts`, `strip_path:false`, `timeout`, `retries`, `fallback`,
   `backend_auth:header`, `backend_auth:query`, `backend_auth:basic`,
   `backend_auth:oauth2_client_credentials`, `multiple_routes`, `builtin_echo`, `inactive`,

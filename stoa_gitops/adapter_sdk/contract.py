@@ -20,7 +20,7 @@ from stoa_gitops.errors import CatalogError, DocumentUnreadable, Retry
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.changes import Change
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
-from stoa_gitops.model.kinds import ALIAS, AUTH_SERVER, CONFIG, SCOPE, STRATEGY
+from stoa_gitops.model.kinds import ALIAS, AUTH_SERVER, CONFIG, GLOBAL_POLICY, SCOPE, STRATEGY
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.resources import CatalogFiles, ForeignRoute
 from stoa_gitops.model.secret import Value
@@ -316,7 +316,12 @@ class GatewayAdapter(ABC):
             SCOPE: Methods(self.upsert_scope),
             ALIAS: Methods(self.upsert_alias),
             CONFIG: Methods(self.apply_config),
+            GLOBAL_POLICY: Methods(self.upsert_global_policy),
         }
+
+    async def upsert_global_policy(self, policy_spec: ObjectSpec) -> AdapterResult:
+        """Write a policy for many APIs that is one object of the gateway."""
+        return method_not_supported(self.title)
 
     async def _sync_api(self, api_spec: ObjectSpec) -> AdapterResult:
         return await self.sync_api(api_spec, api_spec.key.tenant)

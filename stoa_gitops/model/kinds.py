@@ -17,6 +17,7 @@ SCOPE: Final = "scope"
 STRATEGY: Final = "strategy"
 ALIAS: Final = "alias"
 CONFIG: Final = "config"
+GLOBAL_POLICY: Final = "global_policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ KINDS: Final = (
     KindInfo(API, 5, "api"),
     KindInfo(APPLICATION, 6, "application"),
     KindInfo(CONFIG, 7, "config", is_extended=True, aliases=("gatewayconfig",)),
+    KindInfo(GLOBAL_POLICY, 8, "global_policy", is_extended=True),
 )
 """In the order of writes: what others need comes first."""
 

@@ -7,9 +7,10 @@ import pytest
 from stoa_gitops.drivers.per_gateway import Drivers
 from stoa_gitops.errors import GatewayError, GatewayUnknown
 from stoa_gitops.model.changes import Action
+from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from tests.adapters.front import Trouble
-from tests.contract.rig import BILLING, CRM, NOW, Rig, resolve, resource
+from tests.contract.rig import BILLING, CRM, NOW, Rig, api, resolve, resource
 
 WRITES = {
     Trouble.TIMEOUT: (Status.FAILED, "GatewayUnreachable"),
@@ -77,6 +78,32 @@ async def test_an_object_that_cannot_be_read_makes_no_other_unreadable(rig: Rig)
     assert {seen.key for seen in state.objects if seen.managed} >= before
     plan = await rig.plan(rig.specs)
     assert not [one for one in plan.changes if one.action is Action.DELETE]
+
+
+async def test_a_list_that_shows_one_object_twice_and_another_not_deletes_and_doubles_nothing(
+    rig: Rig,
+) -> None:
+    """Kong 3.4.2 has such lists (R.7 no. 45): what is missing in one is there when it is asked for.
+
+    An adapter that tells them reports nothing; one that cannot makes no second object of it.
+    """
+    if rig.name.startswith("memory"):
+        return  # it lists by id
+    specs = {**rig.specs, Key("api", "acme", "more"): api("more")}
+    await rig.converge(specs)
+    before = sorted(str(seen.key) for seen in (await rig.observe()).objects)
+    rig.fail(Trouble.DOUBLED, "read")
+    plan = await rig.plan(specs)
+    if rig.driver.info.name in ("gravitee", "webmethods"):
+        assert not plan.complete
+        assert "twice" in str(plan.error) or "changes while" in str(plan.error)
+    assert not [one for one in plan.changes if one.action is Action.DELETE]
+    rig.heal()
+    if plan.complete:
+        await rig.execute(plan)
+    await rig.converge(specs)
+    assert sorted(str(seen.key) for seen in (await rig.observe()).objects) == before
+    assert (await rig.plan(specs)).is_empty
 
 
 async def test_retry_after_of_the_gateway_reaches_the_caller(rig: Rig) -> None:

@@ -117,6 +117,10 @@ class MemoryAdapter(ResourceAdapter):
         """Store gateway-wide configuration."""
         return await self._put(config_spec)
 
+    async def upsert_global_policy(self, policy_spec: ObjectSpec) -> AdapterResult:
+        """Store a policy for many APIs."""
+        return await self._put(policy_spec)
+
     @returns_result
     async def export_archive(self, target: BinaryIO | None = None) -> AdapterResult:
         """Return everything, by id."""

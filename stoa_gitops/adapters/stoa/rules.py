@@ -118,6 +118,7 @@ _MISSING: Final[Mapping[str, str]] = {
         f"credential:{name}": "consumers are known by API keys and by the client of a token only"
         for name in ("basic", "oauth2")
     },
+    "global_policy": "policies of a tenant are written to each of its APIs",
     "auth_server": "OIDC providers are not part of its admin API",
     "strategy": "authentication strategies are not part of its admin API",
     "scope": "OAuth scopes are not part of its admin API",

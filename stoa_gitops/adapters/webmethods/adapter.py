@@ -34,10 +34,11 @@ from stoa_gitops.adapters.webmethods.writing.archive import ArchiveRun
 from stoa_gitops.adapters.webmethods.writing.consumers import ConsumerWriter
 from stoa_gitops.adapters.webmethods.writing.extended_lists import ExtendedLists
 from stoa_gitops.adapters.webmethods.writing.gateway_objects import GatewayObjects
+from stoa_gitops.adapters.webmethods.writing.global_policies import GlobalPolicies
 from stoa_gitops.adapters.webmethods.writing.pending import PendingChange
 from stoa_gitops.adapters.webmethods.writing.run import ApplyRun
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
-from stoa_gitops.model.kinds import CONFIG, SCOPE
+from stoa_gitops.model.kinds import CONFIG, GLOBAL_POLICY, SCOPE
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.resources import ForeignRoute
 from stoa_gitops.model.unmapped import Unmapped
@@ -70,7 +71,8 @@ class WebMethodsAdapter(GatewayAdapter):
         self._consumers = ConsumerWriter(self.client, self.session, self._apis, connection.owner)
         self._owner = connection.owner
         self._objects = GatewayObjects(self.client, connection.owner)
-        self._extended = ExtendedLists(self._objects, self.session, options)
+        self._globals = GlobalPolicies(self.client, connection.owner)
+        self._extended = ExtendedLists(self._objects, self._globals, self.session, options)
         self._ruled: GatewayInfo | None = None
         self._rules = RULES
 
@@ -201,6 +203,11 @@ class WebMethodsAdapter(GatewayAdapter):
                 for kind in KINDS
             },
             CONFIG: Methods(self.apply_config, None, partial(self._list, CONFIG)),
+            GLOBAL_POLICY: Methods(
+                self.upsert_global_policy,
+                self._delete_global_policy,
+                partial(self._list, GLOBAL_POLICY),
+            ),
         }
 
     async def upsert_auth_server(self, auth_spec: ObjectSpec) -> AdapterResult:
@@ -238,6 +245,17 @@ class WebMethodsAdapter(GatewayAdapter):
     async def _delete_object(self, kind: str, gateway_id: str) -> AdapterResult:
         self._extended.mark_changed(kind)
         return await self._objects.delete(kind, gateway_id)
+
+    @returns_result
+    async def upsert_global_policy(self, policy_spec: ObjectSpec) -> AdapterResult:
+        """Write a policy for the APIs of a tenant."""
+        self._extended.mark_changed(GLOBAL_POLICY)
+        return await self._globals.upsert(policy_spec, await self.session.working_snapshot())
+
+    @returns_result
+    async def _delete_global_policy(self, gateway_id: str) -> AdapterResult:
+        self._extended.mark_changed(GLOBAL_POLICY)
+        return await self._globals.delete(gateway_id)
 
     async def _list(self, kind: str) -> list[ListItem]:
         return list(await self._extended.list_objects(kind))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
-from stoa_gitops.adapters.webmethods.entities.marks import Mark, fingerprint
+from stoa_gitops.adapters.webmethods.entities.marks import Mark, fingerprint, localised
 from stoa_gitops.adapters.webmethods.entities.parts import (
     ApiParts,
     ApplicationParts,
@@ -24,9 +24,15 @@ from stoa_gitops.adapters.webmethods.mapping.applications import (
 )
 from stoa_gitops.adapters.webmethods.mapping.documents import load_document
 from stoa_gitops.adapters.webmethods.mapping.gateway_objects import KINDS, compile_object
+from stoa_gitops.adapters.webmethods.mapping.global_policies import (
+    TENANT,
+    actions_for,
+    empty_policy,
+    memory_of,
+)
 from stoa_gitops.adapters.webmethods.mapping.rules import stored_spec
 from stoa_gitops.model.keys import API, APPLICATION, Key
-from stoa_gitops.model.kinds import CONFIG
+from stoa_gitops.model.kinds import CONFIG, GLOBAL_POLICY
 from stoa_gitops.model.secret import Secret, Value
 
 _INFO: Final = GatewayInfo()
@@ -39,6 +45,8 @@ def render_object(spec: ObjectSpec) -> Mapping[str, Value]:
     """
     if spec.key.kind == CONFIG:
         return dict(spec.value)
+    if spec.key.kind == GLOBAL_POLICY:
+        return _render_global(spec)
     if spec.key.kind in KINDS:
         prints = {fingerprint(text): f"print({text})" for text in _secrets(dict(spec.value))}
         found_object: dict[str, Value] = _with_prints(compile_object(spec), prints)
@@ -86,6 +94,20 @@ def _render_policy(api: Key, value: Mapping[str, Any], owner: str) -> JsonTree:
     known = [action.template for action in without.actions]
     actions = [one for one in shown["policyActions"] if one["templateKey"] not in known]
     return {"policyActions": actions, "alias": shown["alias"]}
+
+
+def _render_global(spec: ObjectSpec) -> JsonTree:
+    value: Any = spec.value
+    mark = Mark(spec.owner, spec.key, (("kind", GLOBAL_POLICY),)).text
+    described = localised(memory_of(spec.key, spec.owner, value))
+    policy = empty_policy(spec.key, spec.owner, str(value[TENANT]))
+    return {
+        "policy": {**policy, "active": True, "descriptions": described},
+        "policyActions": [
+            {"stage": action.stage, **action.body(mark)["policyAction"]}
+            for action in actions_for(value, _INFO)
+        ],
+    }
 
 
 def _secrets(value: Any) -> Iterator[str]:

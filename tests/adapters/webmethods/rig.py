@@ -28,6 +28,7 @@ EXTENDED: dict[str, tuple[str, dict[str, Any]]] = {
     "strategy": ("tokens", {"type": "OAUTH2", "authServerAlias": "issuer", "clientId": "c"}),
     "scope": ("read", {"audience": "a"}),
     "config": ("errorProcessing", {"defaultErrorMessage": "sorry"}),
+    "global_policy": ("acme-cors", {"tenant": "acme", "cors": {"origins": ["*"]}}),
 }
 READS = ("GET *", "POST */search")
 _WRITTEN = (

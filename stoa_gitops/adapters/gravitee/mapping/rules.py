@@ -59,6 +59,7 @@ _MISSING: Final[Mapping[str, str]] = {
     "soap": "V4 APIs are made of flows and endpoints, not of a WSDL",
     "archive": "Gravitee exports one API at a time",
     **{f"credential:{name}": reason for name, reason in CREDENTIAL_REASONS.items()},
+    "global_policy": "policies of a tenant are written to each of its APIs",
     "auth_server": "OIDC providers are resources of each API",
     "strategy": "authentication is configured with the plans of each API",
     "scope": "OAuth scopes are part of each API's plans",

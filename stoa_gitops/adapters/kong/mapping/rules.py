@@ -63,6 +63,7 @@ _MISSING: Final[Mapping[str, str]] = {
     "soap": "Kong's open source reads no WSDL",
     "either_credential": EITHER_CREDENTIAL,
     **{f"credential:{name}": reason for name, reason in CREDENTIAL_REASONS.items()},
+    "global_policy": "policies of a tenant are written to each of its APIs",
     "auth_server": "OIDC providers need a plugin that Kong's open source does not have",
     "strategy": "authentication is configured with the policies of each API",
     "scope": "OAuth scopes need a plugin that Kong's open source does not have",

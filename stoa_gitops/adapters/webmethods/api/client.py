@@ -161,6 +161,17 @@ class WebMethodsClient:
         found = await self._tree("GET", path, "the policy actions of an API")
         return trees_in(found, "policyaction")
 
+    async def global_policies(self) -> list[JsonTree]:
+        """Return all global policies."""
+        return await self.list_names("/policies?policyType=global", "policy")
+
+    async def apis_of_policy(self, policy_id: str) -> list[str]:
+        """Return the ids of the APIs that a policy is enforced at."""
+        what = f"the APIs of policy {policy_id}"
+        found = await self._tree("GET", f"/policies/{policy_id}/apis", what)
+        inner = (_inner(one, "api") or {} for one in trees_in(found, "apiresponse"))
+        return [str(one.get("id") or "") for one in inner]
+
     async def find_application(self, application_id: str) -> JsonTree | None:
         """Return an application; None where there is none."""
         what = f"application {application_id}"

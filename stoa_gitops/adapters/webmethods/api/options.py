@@ -7,11 +7,11 @@ from typing import Final
 
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree, Options
 from stoa_gitops.model.canonical import JsonObject
-from stoa_gitops.model.kinds import ALIAS, AUTH_SERVER, CONFIG, SCOPE, STRATEGY
+from stoa_gitops.model.kinds import ALIAS, AUTH_SERVER, CONFIG, GLOBAL_POLICY, SCOPE, STRATEGY
 
 OBJECT_OPTIONS: Final[Mapping[str, str]] = {
     "authServers": AUTH_SERVER, "aliases": ALIAS, "strategies": STRATEGY, "scopes": SCOPE,
-    "configurations": CONFIG,
+    "configurations": CONFIG, "globalPolicies": GLOBAL_POLICY,
 }  # fmt: skip
 """Option -> the kind of the objects that stand there by name."""
 

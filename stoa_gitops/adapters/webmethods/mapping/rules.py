@@ -15,6 +15,10 @@ from stoa_gitops.adapters.webmethods.entities.parts import UNMAPPED, GatewayInfo
 from stoa_gitops.adapters.webmethods.mapping.access import COUNTED, securities
 from stoa_gitops.adapters.webmethods.mapping.backends import backend_losses
 from stoa_gitops.adapters.webmethods.mapping.gateway_objects import KINDS, project_object
+from stoa_gitops.adapters.webmethods.mapping.global_policies import (
+    global_losses,
+    project_global,
+)
 from stoa_gitops.adapters.webmethods.mapping.limits import plan_losses
 from stoa_gitops.adapters.webmethods.mapping.losses import text_fault
 from stoa_gitops.adapters.webmethods.mapping.routes import route_losses, stored_routes
@@ -22,6 +26,7 @@ from stoa_gitops.adapters.webmethods.mapping.soap import soap_combined_losses, s
 from stoa_gitops.adapters.webmethods.policies import MAPPINGS
 from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
+from stoa_gitops.model.kinds import GLOBAL_POLICY
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.secret import withheld
 
@@ -29,6 +34,7 @@ _SUPPORTED: Final = (
     "api", "application", "archive", "plans", "strip_path:false", "timeout", "multiple_routes",
     "inactive", "backend_auth:header", "access:subscribed", "either_credential",
     "credential:api_key", "credential:jwt", "auth_server", "strategy", "scope", "alias", "config",
+    "global_policy",
     "soap", *(f"policy:{name}" for name in MAPPINGS),
 )  # fmt: skip
 CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
@@ -118,6 +124,8 @@ def _stored_credential(credential: Mapping[str, Any]) -> JsonTree:
 
 def project(kind: str, spec: JsonObject) -> JsonObject:
     """Return what `list_*` reports of a spec that was written."""
+    if kind == GLOBAL_POLICY:
+        return {**project_global(spec), UNMAPPED: None}
     if kind in KINDS:
         found = {name: withheld(item) for name, item in project_object(kind, spec).items()}
         return {**found, UNMAPPED: None}
@@ -136,6 +144,8 @@ def losses(kind: str, spec: JsonObject, info: GatewayInfo | None) -> tuple[Loss,
         return tuple(policy_losses(values["type"], values["config"], info))
     if kind == APPLICATION:
         return tuple(application_losses(values))
+    if kind == GLOBAL_POLICY:
+        return tuple(global_losses(values))
     return ()
 
 

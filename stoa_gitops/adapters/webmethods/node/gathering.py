@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from stoa_gitops.adapters.webmethods.api.answers import trees_in
+from stoa_gitops.adapters.webmethods.api.client import TYPES
 from stoa_gitops.adapters.webmethods.entities.actions import STAGES
 from stoa_gitops.adapters.webmethods.entities.held import HeldApi, HeldDefinition
 from stoa_gitops.adapters.webmethods.entities.marks import Mark, read_mark, text_of
@@ -20,6 +21,7 @@ from stoa_gitops.adapters.webmethods.node.snapshot import (
     consumers_of,
     owner_and_key,
 )
+from stoa_gitops.errors import GatewayBusy
 
 _LAST: Final = len(STAGES)
 
@@ -40,7 +42,12 @@ class Gathered:
 
 
 def gather(found: Mapping[str, Any]) -> Gathered:
-    """Sort what a search found. Raises GatewayMalformed where a kind is missing."""
+    """Sort what a search found.
+
+    Raises GatewayMalformed where a kind is missing, GatewayBusy where one object is there twice.
+    """
+    for kind in TYPES:
+        _refuse_doubled(kind, trees_in(found, kind))
     policies = _by(trees_in(found, "policy"), "id")
     actions = _by(trees_in(found, "policy_action"), "id")
     aliases = _by(trees_in(found, "alias"), "name")
@@ -72,6 +79,20 @@ def gather(found: Mapping[str, Any]) -> Gathered:
         strays,
         frozenset(action_id for action_id, count in uses.items() if count > 1),
     )  # fmt: skip
+
+
+def _refuse_doubled(kind: str, trees: Sequence[JsonTree]) -> None:
+    """Raise GatewayBusy for a list that has an id twice: another object may be missing in it."""
+    seen: set[str] = set()
+    for tree in trees:
+        ident = tree.get("id")
+        if isinstance(ident, str) and ident:
+            if ident in seen:
+                raise GatewayBusy(
+                    f"the search lists the {kind} {ident} twice, so that another one may be "
+                    "missing: it is read again"
+                )
+            seen.add(ident)
 
 
 def _owner_of(mark: Mark) -> tuple[str, str]:

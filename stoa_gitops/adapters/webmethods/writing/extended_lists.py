@@ -12,7 +12,8 @@ from stoa_gitops.adapters.webmethods.writing.gateway_objects import (
     GatewayObjects,
     with_api_names,
 )
-from stoa_gitops.model.kinds import CONFIG, SCOPE
+from stoa_gitops.adapters.webmethods.writing.global_policies import GlobalPolicies
+from stoa_gitops.model.kinds import CONFIG, GLOBAL_POLICY, SCOPE
 
 _EMPTY: Final = PackedList([])
 
@@ -20,8 +21,15 @@ _EMPTY: Final = PackedList([])
 class ExtendedLists:
     """Keeps each list until it was written, and until the next deep observation."""
 
-    def __init__(self, objects: GatewayObjects, session: Session, options: Options) -> None:
-        self._objects, self._session, self._options = objects, session, options
+    def __init__(
+        self,
+        objects: GatewayObjects,
+        policies: GlobalPolicies,
+        session: Session,
+        options: Options,
+    ) -> None:
+        self._objects, self._policies = objects, policies
+        self._session, self._options = session, options
         self._observations = 0
         self._lists: dict[str, PackedList] = {}
         self._stale: set[str] = set()
@@ -55,6 +63,8 @@ class ExtendedLists:
     async def _read(self, kind: str) -> list[ListItem]:
         if kind == CONFIG:
             return await self._objects.list_config(self._options.objects.get(CONFIG, {}))
+        if kind == GLOBAL_POLICY:
+            return await self._policies.list_objects(await self._session.gateway_info())
         items = await self._objects.list_objects(kind)
         if kind != SCOPE or not items:
             return items

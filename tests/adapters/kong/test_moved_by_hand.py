@@ -189,6 +189,31 @@ async def test_a_route_that_was_renamed_keeps_no_other_api_from_its_name(
         assert {"acme.crm.0", "acme.orders.0"} <= testbed.ours("routes").keys()
 
 
+@pytest.mark.parametrize("names", [("acme.crm.2", "acme.crm.1"), ("acme.crm.1", "acme.crm.0")])
+async def test_an_api_grows_where_its_routes_have_names_of_one_another(
+    names: tuple[str, str],
+) -> None:
+    """A 409 for the name of a route to come kept the API from being written (3.9.1)."""
+
+    def crm(*paths: str) -> Specs:
+        rest: dict[str, Any] = {"methods": [], "hosts": [], "stripPath": True}
+        return apis("crm", routes=[{"path": f"/crm/{path}", **rest} for path in paths])
+
+    async with kong("3.9.1", "postgres") as testbed:
+        await testbed.converge(crm("a", "b"))
+        routes = testbed.ours("routes")
+        for old, new in zip(("acme.crm.0", "acme.crm.1"), names, strict=True):
+            routes[old]["name"] = new
+        await testbed.start_anew()
+        outcomes = await testbed.converge(crm("a", "b", "c"))
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        after = testbed.ours("routes")
+        assert {name: one["paths"] for name, one in after.items()} == {
+            f"acme.crm.{index}": [f"~/crm/{path}(?:/|$)"] for index, path in enumerate("abc")
+        }
+        assert (await testbed.plan(crm("a", "b", "c"))).is_empty
+
+
 async def test_an_upstream_that_was_renamed_is_the_backend_again() -> None:
     async with kong(database="postgres") as testbed:
         await testbed.converge(_specs())

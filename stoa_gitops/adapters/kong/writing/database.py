@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Final, TypeAlias
 
@@ -176,6 +176,9 @@ class DatabaseWriter:
         new = {(e.type, e.id): e for e in after.entities} if after else {}
         self._session.written.update(dict.fromkeys(new, key))
         foreign = edit.base.foreign.entities
+        for nameless in _in_the_way(old, new):
+            undo.append((nameless, old[nameless.type, nameless.id]))
+            await self._put(nameless)
         for entity in sorted(new.values(), key=_put_rank):
             at = (entity.type, entity.id)
             if old.get(at) == entity:
@@ -256,6 +259,21 @@ def _replaced(edit: EditResult) -> list[Entity]:
         for name, held in before.items()
         for ident, entity in held.items()
         if ident not in after.get(name, {}) and (name, ident) not in kept
+    ]
+
+
+def _in_the_way(
+    old: Mapping[tuple[str, str], Entity], new: Mapping[tuple[str, str], Entity]
+) -> list[Entity]:
+    """Return routes that somebody gave the name of another one of their API, without a name.
+
+    Names are unique (409 else), and Kong takes routes that have none: so names may even be swapped.
+    """
+    wanted = {one.tree["name"]: at for at, one in new.items() if one.type == "routes"}
+    return [
+        Entity.of("routes", {name: item for name, item in new[at].tree.items() if name != "name"})
+        for at, one in old.items()
+        if one.type == "routes" and at in new and wanted.get(one.tree.get("name"), at) != at
     ]
 
 

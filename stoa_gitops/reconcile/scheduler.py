@@ -1,18 +1,23 @@
 """Schedules drift checks and single cycles; all that it does is to mark gateways dirty.
 
-One timer of the event loop serves all gateways: a scheduler's job for each of a thousand would be a
-megabyte, and 0.3 ms of CPU with each check.
+One job of APScheduler serves all gateways, at the time when the first of them is due: a job for
+each of a thousand would be a megabyte, and 0.3 ms of CPU with each check.
 """
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
+
+from apscheduler.job import Job
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.date import DateTrigger
 
 from stoa_gitops.reconcile.queue import INTERVAL, DirtyQueue
 
@@ -36,19 +41,19 @@ class Scheduler:
         # When each gateway is due for each reason; the heap has times that were replaced, too.
         self._due: dict[tuple[str, str], float] = {}
         self._heap: list[tuple[float, tuple[str, str]]] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        # A late job still runs: the loop may have been busy for seconds.
+        self._jobs = AsyncIOScheduler(timezone="UTC", job_defaults={"misfire_grace_time": None})
+        self._job: Job | None = None
 
     def start(self) -> None:
         """Begin; needs a running event loop."""
-        self._loop = asyncio.get_running_loop()
-        self._set_timer()
+        self._jobs.start()
+        self._set_job()
 
     def stop(self) -> None:
-        """End; nothing is waited for, because nothing runs here."""
-        self._loop = None
-        if self._timer is not None:
-            self._timer.cancel()
+        """End; nothing is waited for, because the job does no work."""
+        if self._jobs.running:
+            self._jobs.shutdown(wait=False)
 
     def set_interval(self, gateway: str, seconds: float) -> None:
         """Check a gateway every so many seconds.
@@ -64,7 +69,7 @@ class Scheduler:
         """Count every interval from now: after a clock step the next check may be a day away."""
         for gateway in self._intervals:
             self._add_interval(gateway)
-        self._set_timer()
+        self._set_job()
 
     def next_run(self, gateway: str, why: str = INTERVAL) -> datetime | None:
         """Return when a gateway is due next for this reason, None if it is not."""
@@ -98,16 +103,22 @@ class Scheduler:
         else:
             heapq.heappush(self._heap, (at, one))
         if self._heap[0][1] == one:
-            self._set_timer()
+            self._set_job()
 
-    def _set_timer(self) -> None:
-        """Have the loop call again when the first one is due, as the clock is now."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._loop is not None and self._heap:
-            pause = max(self._heap[0][0] - self._clock(), 0.0)
-            self._timer = self._loop.call_later(pause, self._mark_due)
+    def _set_job(self) -> None:
+        """Be called again when the first one is due, as the clock is now."""
+        if not self._jobs.running or not self._heap:
+            return
+        if self._job is not None:
+            with suppress(JobLookupError):  # it has run
+                self._job.remove()
+        # Under a new id each time: APScheduler drops a wake-up of a job that is running still.
+        when = datetime.fromtimestamp(self._heap[0][0], UTC)
+        self._job = self._jobs.add_job(self._wake, DateTrigger(when))
+
+    async def _wake(self) -> None:
+        # A coroutine, for APScheduler calls anything else in a thread.
+        self._mark_due()
 
     def _mark_due(self) -> None:
         now = self._clock()
@@ -120,4 +131,4 @@ class Scheduler:
             if why == INTERVAL:
                 self._add_interval(gateway)
             self._queue.request(gateway, why)
-        self._set_timer()
+        self._set_job()

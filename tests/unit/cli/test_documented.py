@@ -50,7 +50,7 @@ def test_every_route_is_in_the_page(route) -> None:  # type: ignore[no-untyped-d
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
-    heavy = ("aiohttp", "pydantic", "httpx", "git", "rich", "shtab", "sqlite_utils")
+    heavy = ("aiohttp", "pydantic", "httpx", "git", "rich", "shtab", "apscheduler", "sqlite_utils")
     code = (
         "import sys; from stoa_gitops.cli.parser import build; build().format_help();"
         f"print([name for name in {heavy} if name in sys.modules])"

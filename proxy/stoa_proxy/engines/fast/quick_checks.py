@@ -18,11 +18,11 @@ from stoa_proxy.core.model import Consumer, Route
 from stoa_proxy.core.policy import AsyncPolicy
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.core.table import RoutingTable
-from stoa_proxy.engines.complete.server import read_client
 from stoa_proxy.engines.fast.request_head import parse_fields
 from stoa_proxy.engines.fast.response_head import encode_head, encode_own
 from stoa_proxy.errors import CheckRefused, FramingRefused, RequestRefused
 from stoa_proxy.http import framing
+from stoa_proxy.http.forwarded import forwarded_scheme
 from stoa_proxy.http.framing import Framing
 from stoa_proxy.http.heads import Headers, RequestHead, read_host, sanitize
 from stoa_proxy.http.targets import PLAIN_PATH, RequestPath
@@ -66,10 +66,16 @@ class KnownBlock:
     secret: frozenset[str]
 
     def __init__(
-        self, head: RequestHead, host: str, method: str, claimed: tuple[str, ...], encode: Encode
+        self,
+        head: RequestHead,
+        scheme: str,
+        host: str,
+        method: str,
+        claimed: tuple[str, ...],
+        encode: Encode,
     ) -> None:
         self.headers: Headers = head.headers
-        self.keys, self.client, self.scheme = head.keys, head.client_address, head.scheme
+        self.keys, self.client, self.scheme = head.keys, head.client_address, scheme
         self.peer, self.host, self.method = head.peer, host, method
         self.claimed, self.encode = claimed, encode
         self.table: RoutingTable | None = None
@@ -133,10 +139,10 @@ class CheckLane:
             return None
         if not self.sidecar.is_caller(peer):
             return None
-        engine = self._engine
-        _, scheme = read_client(peer, engine.scheme, fields.headers, fields.keys, engine.proxies)
         target = PATH if line else f"{PATH}/"
-        head = RequestHead("GET", target, fields.headers, fields.keys, "", scheme, peer=peer)
+        head = RequestHead("GET", target, fields.headers, fields.keys, "", peer=peer)
+        # All callers are proxies to the engine (`modes`), whose word on the scheme is taken.
+        scheme = forwarded_scheme(head.values("x-forwarded-proto"), self._engine.scheme)
         read = read_original if line else read_envoy
         try:
             about = read(head, self.sidecar.proxies).head
@@ -148,7 +154,7 @@ class CheckLane:
         if method == "OPTIONS":
             return None
         encode = for_nginx if line else for_envoy
-        return KnownBlock(cleaned, host, method, identity_names(about.keys), encode)
+        return KnownBlock(cleaned, scheme, host, method, identity_names(about.keys), encode)
 
 
 class QuickCheck:

@@ -66,7 +66,7 @@ def _complete(action: Action) -> None:
 
     marked: Any = action  # shtab reads an attribute that argparse does not have
     is_name = action.dest == "name" and action.metavar == "GATEWAY"
-    if action.dest in _FOLDERS or (action.dest == "out" and action.metavar == "DIR"):
+    if action.dest in _FOLDERS or action.metavar == "DIR":
         marked.complete = shtab.DIRECTORY
     elif action.dest in _NAMES or is_name:
         marked.complete = _dynamic("gateways" if is_name else _NAMES[action.dest])

@@ -156,6 +156,9 @@ def plan_objects(
     result = reimport(
         proposal.documents, {}, target.record, target.folder, target.reader, target.tree
     )
+    if form == "gateway":
+        # What is adopted meanwhile is no foreign object any more, and keys name a part.
+        result = replace(result, gone=())
     drafts = proposal.drafts
     return FilesPlan(
         form,

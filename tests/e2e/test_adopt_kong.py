@@ -329,8 +329,10 @@ async def test_import_gateway_writes_the_same_documents_into_the_catalog(tmp_pat
         api = catalog / "tenants/acme/apis/shop/api.yaml"
         api.write_text(api.read_text().replace("spec:", "spec:\n  description: Mine", 1))
         before = api.read_text()
-        await here.run("import", "gateway", "kong-prod")
+        await here.run("adopt", "kong-prod", *KEYS, "--yes", variables=SECRET)
+        _, err = await here.run("import", "gateway", "kong-prod")
         assert api.read_text() == before
+        assert "no longer" not in err
         _, err = await here.run("import", "gateway", "nothing", code=64)
         assert "the catalog has no gateway nothing; it has kong-prod" in err
         _, err = await here.run("import", "gateway", "kong-prod", "api/acme/none", code=64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
+from stoa_gitops.adapters.kong.mapping.balancing import has_probe_of_one_name
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
 from stoa_gitops.adapters.kong.mapping.rate_limiting import TYPES, limits_of
 from stoa_gitops.model.canonical import Spec
@@ -34,8 +35,10 @@ def _may_clash(api: bytes, types: Collection[str]) -> bool:
     has_plans = b'"plans":[]' not in api
     edits_credential = "headers" in types and b'"auth":' in api
     answers_preflights = "cors" in types and b'"methods":["' in api
+    is_checked_at_several = "circuit_breaker" in types and b'"targets":' in api
     return (
         has_credentials
+        or is_checked_at_several
         or is_limited_twice
         or (has_limits and has_plans)
         or edits_credential
@@ -60,6 +63,11 @@ def losses_of_pairs(
             "with it reach the backend, too",
             is_partial=True,
             at=("policies", "cors"),
+        )
+    if api and "circuit_breaker" in configs and has_probe_of_one_name(api["backend"]):
+        yield Loss(
+            "circuit_breaker of several https backends: Kong's probes ask all of them by one name",
+            at=("policies", "circuit_breaker"),
         )
     yield from _limit_losses(api["plans"] if api else (), configs)
     auth = api["backend"].get("auth") if api else None

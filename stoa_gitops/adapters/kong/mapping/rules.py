@@ -14,13 +14,15 @@ from stoa_gitops.adapter_sdk.refusals import refuse_unread
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import UNMAPPED
 from stoa_gitops.adapters.kong.entities.versions import NEWEST_MINOR
+from stoa_gitops.adapters.kong.mapping.addresses import normal_url
 from stoa_gitops.adapters.kong.mapping.backend_auth import auth_losses
+from stoa_gitops.adapters.kong.mapping.balancing import stored_targets
 from stoa_gitops.adapters.kong.mapping.combinations import EITHER_CREDENTIAL, combined_losses
 from stoa_gitops.adapters.kong.mapping.credentials import key_losses
 from stoa_gitops.adapters.kong.mapping.hosts import host_fault
 from stoa_gitops.adapters.kong.mapping.route_order import router_of
 from stoa_gitops.adapters.kong.mapping.routes import normal_path, path_loss, route_order
-from stoa_gitops.adapters.kong.mapping.services import backend_losses, normal_url, plan_losses
+from stoa_gitops.adapters.kong.mapping.services import backend_losses, plan_losses
 from stoa_gitops.adapters.kong.policies import MAPPINGS
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
@@ -45,17 +47,16 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 """Capability -> the plugins that it is written with."""
 
 _ALWAYS: Final = (
-    "api", "hosts", "strip_path:false", "timeout", "retries", "multiple_routes", "archive",
-    *(f"policy:{name}" for name, mapping in MAPPINGS.items() if not mapping.plugins),
+    "api", "backends", "hosts", "strip_path:false", "timeout", "retries", "multiple_routes",
+    "archive", *(f"policy:{name}" for name, mapping in MAPPINGS.items() if not mapping.plugins),
 )  # fmt: skip
 CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
     "basic": "no policy of the catalog asks for a user name and password",
     "oauth2": "Kong's OAuth tokens need a database, and no policy of the catalog asks for them",
 }
 _MISSING: Final[Mapping[str, str]] = {
-    "backends": "several need upstreams and targets of Kong, which are not written yet",
-    "health_check:active": "it is part of several backends, which are not written yet",
-    "health_check:passive": "it is part of several backends, which are not written yet",
+    "health_check:active": "checks of an upstream, which are written for circuit_breaker alone",
+    "health_check:passive": "Kong's passive checks take no backend back without active ones",
     "backend_auth:basic": "write it as a header Authorization, with the whole value in a secret",
     "backend_auth:oauth2_client_credentials": "Kong's open source gets no tokens for itself",
     "fallback": "Kong has no other backend for the time when one fails",
@@ -117,6 +118,7 @@ def stored_spec(kind: str, spec: Mapping[str, Any]) -> JsonTree:
 def _stored_api(spec: Mapping[str, Any]) -> JsonTree:
     backend = dict(spec["backend"])
     backend["url"] = normal_url(backend["url"])
+    stored_targets(backend)
     routes = spec["routes"]
     # Only escapes have more than one spelling; sorting anew costs for each API otherwise.
     if any("%" in route["path"] for route in routes):

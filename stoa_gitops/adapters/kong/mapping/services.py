@@ -5,12 +5,8 @@ Kong's service has no field for plans (they are enforced per consumer), so they 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, JsonTree
 from stoa_gitops.adapters.kong.entities.tags import (
@@ -20,6 +16,14 @@ from stoa_gitops.adapters.kong.entities.tags import (
     parse_pairs,
     tag_values,
     upstream_name,
+)
+from stoa_gitops.adapters.kong.mapping.addresses import PORTS, Address, address_of
+from stoa_gitops.adapters.kong.mapping.balancing import (
+    balanced_name,
+    balancing_losses,
+    compile_targets,
+    read_targets,
+    target_address,
 )
 from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities
 from stoa_gitops.adapters.kong.mapping.hosts import host_fault
@@ -39,78 +43,18 @@ RATES: Final[Mapping[str, str]] = {
 SUBSCRIBED_TAG: Final = "stoa-access:subscribed"
 """Tag of a service whose API lets in only consumers that subscribe."""
 
-_PORTS: Final = {"http": 80, "https": 443}
 _TIMEOUTS: Final = ("connect_timeout", "read_timeout", "write_timeout")
 _LONGEST: Final = 2**31 - 2  # milliseconds; the bound of Kong's timeouts
-# `pchar` and `/` of RFC 3986 §3.3; empty segments are refused apart.
-_PATH: Final = re.compile(r"(?:[A-Za-z0-9._~:@!$&'()*+,;=/-]|%[0-9A-Fa-f]{2})*")
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """The parts of a backend's URL; `path` is empty for the root."""
-
-    protocol: str
-    host: str
-    port: int
-    path: str
-
-    @property
-    def authority(self) -> str:
-        """`host:port`, an IPv6 address in brackets."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def url(self) -> str:
-        """The canonical spelling: a port only where it is not the usual one."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if _PORTS.get(self.protocol) == self.port else f":{self.port}"
-        return f"{self.protocol}://{host}{port}{self.path}"
-
-
-@lru_cache(maxsize=1024)
-def address_of(url: str) -> Address:
-    """Parse a backend's URL; raises Inexpressible for what Kong's service has no field for."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise Inexpressible("the backend's URL cannot be read") from None
-    if not host:
-        raise Inexpressible(f"Kong has no backend {url} of its own")
-    if parts.query or parts.fragment or "?" in url or "#" in url:
-        raise Inexpressible("a service of Kong has a path, and neither query nor fragment")
-    if "@" in parts.netloc:
-        raise Inexpressible("the backend's URL carries credentials: write `auth` for them")
-    if "//" in parts.path or _PATH.fullmatch(parts.path) is None:
-        raise Inexpressible(
-            "the path of the backend's URL: Kong takes ASCII without empty segments"
-        )
-    path = "" if parts.path == "/" else parts.path
-    return Address(parts.scheme, host, port or _PORTS.get(parts.scheme, 80), path)
-
-
-def normal_url(url: str) -> str:
-    """Return the spelling in which Kong gives a URL back; one that Kong cannot hold as it is."""
-    try:
-        return address_of(url).url
-    except Inexpressible:
-        return url
 
 
 def backend_losses(backend: Mapping[str, Any]) -> Iterator[Loss]:
     """Yield what Kong cannot say of a backend, its credential apart."""
-    at = ("backend", "url")
-    try:
-        address = address_of(backend["url"])
-    except Inexpressible as error:
-        yield Loss(str(error), at=at)
+    if "targets" in backend:
+        for target in backend["targets"]:
+            yield from _url_losses(target["url"], ("backend", "targets"))
+        yield from balancing_losses(backend)
     else:
-        if address.protocol not in _PORTS:
-            yield Loss("Kong's services are written for http and https only", at=at)
-        fault = host_fault(address.host)
-        if fault:
-            yield Loss(f"Kong refuses the backend's host {address.host}: {fault}", at=at)
+        yield from _url_losses(backend["url"], ("backend", "url"))
     if "fallback" in backend:
         yield Loss(
             "Kong has no other backend for the time when one fails", at=("backend", "fallback")
@@ -120,6 +64,19 @@ def backend_losses(backend: Mapping[str, Any]) -> Iterator[Loss]:
             f"the timeout {backend['timeout']}: Kong takes 1ms to {_LONGEST}ms",
             at=("backend", "timeout"),
         )
+
+
+def _url_losses(url: str, at: tuple[str, str]) -> Iterator[Loss]:
+    try:
+        address = address_of(url)
+    except Inexpressible as error:
+        yield Loss(str(error), at=at)
+        return
+    if address.protocol not in PORTS:
+        yield Loss("Kong's services are written for http and https only", at=at)
+    fault = host_fault(address.host)
+    if fault:
+        yield Loss(f"Kong refuses the backend's host {address.host}: {fault}", at=at)
 
 
 def plan_losses(plans: list[Mapping[str, Any]]) -> Iterator[Loss]:
@@ -147,6 +104,9 @@ def compile_backend(parts: ApiParts, owner: str) -> list[Entity]:
             mapping.write_service(service, config, parts)
         if mapping.compile_upstream is not None:
             upstream = mapping.compile_upstream(parts, config, owner)
+    if parts.api is not None and "targets" in parts.api["backend"]:  # type: ignore[operator]
+        service["host"] = balanced_name(parts)
+        return [Entity.of("services", service), *compile_targets(parts, upstream, owner)]
     if upstream is None:
         return [Entity.of("services", service)]
     out = [upstream]
@@ -201,17 +161,22 @@ def read_backend(found: ApiEntities, service: JsonTree, policies: Collection[str
     upstream = found.upstream
     protocol = service.get("protocol", "http")
     host, port = str(service.get("host", "")), int(service.get("port", 80))
+    path = service.get("path") or ""
+    path = "" if path == "/" else path
     # The name of an upstream that others made stays: behind it there may be more than one backend.
     is_ours = any(MAPPINGS[name].compile_upstream is not None for name in policies)
     if is_ours and upstream is not None and host == upstream.get("name"):
-        host, port = _split(found.targets[0]["target"], port) if found.targets else (STUB, port)
-    path = service.get("path") or ""
-    address = Address(protocol, host.strip("[]").lower(), port, "" if path == "/" else path)
+        first = str(found.targets[0]["target"]) if found.targets else STUB
+        held = target_address(protocol, first, port, path)
+        host, port = held.host, held.port
+    address = Address(protocol, host.strip("[]").lower(), port, path)
     backend = {
         "url": address.url,
         "timeout": canonical_duration(f"{service.get('read_timeout', 60_000)}ms"),
         "retries": service.get("retries", 5),
     }
+    if upstream is not None and service.get("host") == upstream.get("name"):
+        backend |= read_targets(upstream, found.targets, protocol, port, path)
     for restore in _RESTORE_BACKEND:
         backend |= restore(service)
     return backend
@@ -220,11 +185,6 @@ def read_backend(found: ApiEntities, service: JsonTree, policies: Collection[str
 _RESTORE_BACKEND: Final = [
     mapping.restore_backend for mapping in MAPPINGS.values() if mapping.restore_backend
 ]
-
-
-def _split(target: str, port: int) -> tuple[str, int]:
-    host, colon, digits = target.rpartition(":")
-    return (host, int(digits)) if colon and digits.isdecimal() else (target, port)
 
 
 def read_plans(service: JsonTree) -> list[JsonTree]:

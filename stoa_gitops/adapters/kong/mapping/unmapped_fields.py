@@ -173,12 +173,13 @@ def _upstream(actual: ApiEntities, rebuilt: ApiEntities) -> Iterator[tuple[str, 
         yield from field_differences(
             "upstreams", actual.upstream, rebuilt.upstream, "upstream."
         ).items()
-    for index, target in enumerate(actual.targets):
-        if index >= len(rebuilt.targets):
+    # Kong lists them in any order.
+    theirs = sorted(actual.targets, key=lambda target: str(target["target"]))
+    ours = sorted(rebuilt.targets, key=lambda target: str(target["target"]))
+    for index, target in enumerate(theirs):
+        if index >= len(ours):
             yield f"targets.{target['target']}", PRESENT
         else:
-            yield from field_differences(
-                "targets", target, rebuilt.targets[index], "target."
-            ).items()
-    if len(actual.targets) < len(rebuilt.targets):
+            yield from field_differences("targets", target, ours[index], "target.").items()
+    if len(theirs) < len(ours):
         yield "target", MISSING

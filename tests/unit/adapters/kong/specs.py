@@ -95,13 +95,30 @@ auths = st.one_of(
         }
     ),
 )
-apis = st.fixed_dictionaries({
+
+
+@st.composite
+def several(draw: st.DrawFn, api: dict[str, Any]) -> dict[str, Any]:
+    """An API with several backends of one scheme and path."""
+    hosts = draw(st.lists(st.sampled_from(["a", "b.c", "10.0.0.1"]), min_size=1, unique=True))
+    form = draw(st.sampled_from(["http://{}:8080/v2", "http://{}", "https://{}/v1/x"]))
+    found = sorted(form.format(host) for host in hosts)
+    backend = {
+        **api["backend"], "url": found[0],
+        "targets": [{"url": url, "weight": draw(st.integers(0, 1000))} for url in found],
+        "loadBalancing": draw(st.sampled_from(["weighted", "round_robin", "least_connections"])),
+    }  # fmt: skip
+    return {**api, "backend": backend}
+
+
+single_apis = st.fixed_dictionaries({
     "displayName": texts, "version": texts, "active": st.booleans(),
     "backend": st.fixed_dictionaries(
         {"url": urls, "timeout": durations, "retries": st.integers(0, 10)}, optional={"auth": auths}
     ),
     "routes": routes, "plans": plans,
 }, optional={"access": st.just("subscribed")})  # fmt: skip
+apis = st.one_of(single_apis, single_apis.flatmap(several))
 
 by = st.one_of(st.sampled_from(["consumer", "ip"]), header_names.map("header:{}".format))
 LENGTHS: Final = {"second": "1s", "minute": "1m", "hour": "1h", "day": "24h"}

@@ -21,7 +21,7 @@ from tests.unit.adapters.kong.specs import NEW, OWNER, PLUGINS
 UNSUPPORTED = {
     "fallback", "builtin_echo", "credential:basic", "credential:oauth2", "auth_server", "strategy",
     "global_policy",
-    "scope", "alias", "config", "either_credential", "soap", "backends", "health_check:active",
+    "scope", "alias", "config", "either_credential", "soap", "health_check:active",
     "health_check:passive", "backend_auth:basic", "backend_auth:oauth2_client_credentials",
 }  # fmt: skip
 

@@ -5,7 +5,7 @@ Every form ends in the same comparison with the import before it (`catalog.expor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +20,7 @@ from stoa_gitops.catalog.sources.base import Tree, is_url
 from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.errors import UsageError
 from stoa_gitops.foundation.files import replace_private_file
+from stoa_gitops.model.unmapped import Unmapped
 from stoa_gitops.operations.adopt_documents import (
     GatewayObjects,
     propose_documents,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from stoa_gitops.model.catalog import Catalog
     from stoa_gitops.model.instances import GatewayInstance
     from stoa_gitops.model.keys import Key
-    from stoa_gitops.model.unmapped import Unmapped
+    from stoa_gitops.model.resources import Observed
 
 VENDOR_FORMS: Final = ("kong", "gravitee")
 """Forms whose files the adapter of that type reads."""
@@ -126,11 +127,25 @@ def plan_files(request: FilesRequest, state: Path) -> FilesPlan:
         read_vendor_export(Path(location).expanduser(), reading, target.catalog.owner)
         for location in request.locations
     ]
-    objects = GatewayObjects(
-        [item for one in found for item in one.objects],
-        [item for one in found for item in one.unmapped],
-    )
+    objects = _together(found, request.locations)
     return plan_objects(request.form, target, instance, objects, (), shown, is_owned=is_same)
+
+
+def _together(found: Sequence[GatewayObjects], locations: Sequence[str]) -> GatewayObjects:
+    """Return the objects of several files; of two with one key, those of the first file."""
+    objects: list[Observed] = []
+    unmapped: list[Unmapped] = []
+    holders: dict[Key, str] = {}
+    for one, location in zip(found, locations, strict=True):
+        own = {item.key.parent or item.key for item in one.objects}
+        taken = {key for key in own if key in holders}
+        objects += [item for item in one.objects if (item.key.parent or item.key) not in taken]
+        for key in sorted(taken):
+            effect = f"not written: {holders[key]} has one of the same name; rename it there"
+            unmapped.append(Unmapped(location, "", key.name, effect, key))
+        unmapped += one.unmapped
+        holders |= dict.fromkeys(own - taken, location)
+    return GatewayObjects(objects, unmapped)
 
 
 def target_of(tree: Tree, folder: Path, form: str, name: str, state: Path) -> ImportTarget:
@@ -328,9 +343,6 @@ def choose_tenant(catalog: Catalog, name: str) -> str:
     if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name: lower-case letters, digits and dashes, 63 at most")
     return name
-
-
-Observe = Callable[["ImportTarget"], "GatewayObjects"]
 
 
 def results_of(plan: FilesPlan) -> Iterator[FileImport]:

@@ -11,19 +11,6 @@ from stoa_gitops.report.escape import code_span
 from stoa_gitops.report.style import printable
 
 _ROOM: Final = 400
-_HEAD: Final = """\
-# What the documents do not say
-
-Written down from `{gateway}`. Each line is something that the gateway has and the \
-documents beside this page have not, with
-what becomes of it when the object is adopted. Names, tags and ids of services, routes and \
-consumers are those of the catalog
-afterwards.
-
-| object | on the gateway | value | when it is adopted |
-|---|---|---|---|
-"""
-
 _IMPORT_HEAD: Final = """\
 # What the API document does not say
 
@@ -64,11 +51,6 @@ def unmapped_lines(unmapped: Iterable[Unmapped]) -> Iterator[str]:
         yield printable(
             f"not expressed: {item.key or '-'}: {item.what}{position}{value}: {item.effect}"
         )
-
-
-def unmapped_page(unmapped: Sequence[Unmapped], gateway: str) -> str:
-    """Return the page; foreign text stands in code spans only."""
-    return _HEAD.format(gateway=gateway) + "".join(f"{_row(item)}\n" for item in unmapped)
 
 
 def notes_page(

@@ -206,6 +206,23 @@ def test_an_export_of_gravitee_becomes_an_api(capsys: pytest.CaptureFixture[str]
     assert imported(capsys, "gravitee", "api.json")["written"] == []
 
 
+def test_two_apis_of_one_name_are_told_and_the_first_is_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other = json.loads(json.dumps(GRAVITEE))
+    other["api"]["id"] = "2"
+    target = {"target": "https://other.example"}
+    other["api"]["endpointGroups"][0]["endpoints"][0]["configuration"] = target
+    Path("other.json").write_text(json.dumps(other))
+    document = imported(capsys, "gravitee", "api.json", "other.json")
+    api = spec("tenants/default/apis/payments/api.yaml")
+    assert api["backend"]["url"] == "https://payments.example/v1"
+    [one] = [one for one in document["imports"] if one["api"]]
+    assert any(
+        "api.json has one of the same name" in item["effect"] for item in one["not_expressed"]
+    )
+
+
 @pytest.mark.parametrize(
     ("security", "is_active"),
     [("KEY_LESS", True), ("key-less", True), ("api-key", True), ("OAUTH2", False), ("MTLS", False)],

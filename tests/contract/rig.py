@@ -234,14 +234,20 @@ async def fronted(
     *,
     reads: Sequence[str] = ("GET *",),
     writes: Sequence[str] = ("POST *", "PUT *", "DELETE *"),
+    login: tuple[str, str] | None = None,
 ) -> AsyncIterator[Rig]:
     """Yield the rig of an adapter whose gateway listens at `upstream`, behind a `Front`.
 
-    `reads`, `writes`: which requests are which, as "METHOD path" globs.
+    `reads`, `writes`: which requests are which, as "METHOD path" globs. `login`: user and password,
+    in place of a token.
     """
     front = Front(upstream)
     await front.start()
     link = connection(name, gateway_type, front.base_url + "/")
+    if login is not None:
+        secrets = dict(zip(("username", "password"), map(Secret, login), strict=True))
+        instance = replace(link.instance, auth=GatewayAuth("basic"))
+        link = replace(link, instance=instance, credentials=secrets)
     clients: list[AdminClient] = []
 
     def build_with_client(one: Connection) -> GatewayAdapter:

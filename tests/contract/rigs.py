@@ -29,10 +29,10 @@ FOLDERS: Final = {
 EARLIER: Final = frozenset(
     {
         "gravitee-4.1-classic", "gravitee-4.10", "gravitee-4.6-import",
-        "kong-3.4-database", "kong-3.4-document", "webmethods-10.15",
+        "kong-3.4-database", "kong-3.4-document", "webmethods-10.15", "webmethods-11-password",
     }
 )  # fmt: skip
-"""Rigs of versions before the latest: `make test-heavy` runs them."""
+"""Rigs of versions before the latest, and of other logins: `make test-heavy` runs them."""
 
 RIGS: Final = {
     name: rigs_of(folder)[name.removeprefix(f"{folder}-")] for name, folder in FOLDERS.items()

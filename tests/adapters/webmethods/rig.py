@@ -13,7 +13,7 @@ from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.adapters.webmethods.adapter import WebMethodsAdapter
 from stoa_gitops.adapters.webmethods.api.client import classify
 from tests.adapters.webmethods.double import WebMethodsDouble
-from tests.adapters.webmethods.testbed import Person, person_at
+from tests.adapters.webmethods.testbed import PERSON, Person, person_at
 from tests.contract.rig import Rig, RigBuilders, fronted, without_pause
 
 EXTENDED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -43,7 +43,9 @@ def build_webmethods(link: Connection, http: AdminClient) -> GatewayAdapter:
 
 
 @asynccontextmanager
-async def webmethods_rig(double: WebMethodsDouble, name: str) -> AsyncIterator[tuple[Rig, Person]]:
+async def webmethods_rig(
+    double: WebMethodsDouble, name: str, *, login: tuple[str, str] | None = None
+) -> AsyncIterator[tuple[Rig, Person]]:
     """Yield the rig of an adapter, and a person at the same gateway."""
     foreign: dict[str, str] = {}
     async with person_at(double) as person:
@@ -61,7 +63,7 @@ async def webmethods_rig(double: WebMethodsDouble, name: str) -> AsyncIterator[t
         base_url = str(person.http.base_url).rstrip("/")
         async with fronted(
             f"webmethods-{name}", "webmethods", base_url, build_webmethods, add_foreign,
-            foreign_bytes, classify, reads=READS, writes=WRITES,
+            foreign_bytes, classify, reads=READS, writes=WRITES, login=login,
         ) as rig:  # fmt: skip
             # The policy that comes with an import is read before it is written.
             rig.reads_first = True
@@ -75,4 +77,16 @@ async def _rig(version: str) -> AsyncIterator[Rig]:
         yield rig
 
 
-RIGS: RigBuilders = {"10.15": lambda: _rig("10.15"), "11": lambda: _rig("11")}
+@asynccontextmanager
+async def _rig_with_password() -> AsyncIterator[Rig]:
+    # A gateway that takes no tokens at all.
+    double = WebMethodsDouble("11", tokens={})
+    async with webmethods_rig(double, "11-password", login=PERSON) as (rig, _):
+        yield rig
+
+
+RIGS: RigBuilders = {
+    "10.15": lambda: _rig("10.15"),
+    "11": lambda: _rig("11"),
+    "11-password": _rig_with_password,
+}

@@ -37,7 +37,7 @@ async def test_a_light_observation_is_two_requests_and_the_tenth_reads_definitio
         counts.append(len(old.double.requests))
     # One of them is deep: what the gateway is, definitions, and objects of the whole gateway.
     assert sorted(counts)[:9] == [2] * 9
-    assert 5 <= max(counts) <= 10
+    assert 5 <= max(counts) <= 11
     # The same bytes: the identical lists.
     one, two = await old.rig.observe(), await old.rig.observe()
     assert one.objects is two.objects

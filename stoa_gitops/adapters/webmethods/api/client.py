@@ -119,6 +119,17 @@ class WebMethodsClient:
                 return str(holder[name])
         return None
 
+    async def templates(self) -> list[JsonTree]:
+        """Return the templates of policy actions; none where the gateway lists them otherwise."""
+        what = "the list of policy action templates"
+        path = f"{self._base}/policyActionTemplates"
+        response = await self.http.request("GET", path, what, expect=(200, 404))
+        if response.status != 200:
+            return []
+        found = await parsed(response, what, None)
+        listed = found.get("policyActionTemplates") if isinstance(found, dict) else None
+        return [one for one in listed or () if isinstance(one, dict)]
+
     async def configuration(self, config_id: str) -> JsonTree:
         """Return one configuration by its id."""
         return await self._tree("GET", f"/configurations/{config_id}", f"configuration {config_id}")

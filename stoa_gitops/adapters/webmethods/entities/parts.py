@@ -73,8 +73,11 @@ class GatewayInfo:
     version              for people: `10.15.0.0`
     serves_below_aliases `watt.server.url.alias.partialMatching`: paths below a URL alias are
                          served; None where nobody said
+    templates            of policy actions, each with the parameters that it needs; empty where the
+                         gateway lists none
     """
 
     version: str = ""
     serves_below_aliases: bool | None = None
     options: Options = field(default_factory=Options)
+    templates: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)

@@ -13,16 +13,23 @@ from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec
 from stoa_gitops.adapter_sdk.refusals import key_losses, refuse_unread
 from stoa_gitops.adapters.webmethods.entities.parts import UNMAPPED, GatewayInfo, JsonTree
 from stoa_gitops.adapters.webmethods.mapping.access import COUNTED, securities
-from stoa_gitops.adapters.webmethods.mapping.backends import backend_losses
+from stoa_gitops.adapters.webmethods.mapping.access import TEMPLATE as IDENTIFY
+from stoa_gitops.adapters.webmethods.mapping.backends import HEADER, ROUTE, backend_losses
 from stoa_gitops.adapters.webmethods.mapping.gateway_objects import KINDS, project_object
 from stoa_gitops.adapters.webmethods.mapping.global_policies import (
     global_losses,
     project_global,
 )
+from stoa_gitops.adapters.webmethods.mapping.limits import TEMPLATE as THROTTLE
 from stoa_gitops.adapters.webmethods.mapping.limits import plan_losses
 from stoa_gitops.adapters.webmethods.mapping.losses import text_fault
+from stoa_gitops.adapters.webmethods.mapping.policy_mapping import Place
 from stoa_gitops.adapters.webmethods.mapping.routes import route_losses, stored_routes
 from stoa_gitops.adapters.webmethods.mapping.soap import soap_combined_losses, soap_losses
+from stoa_gitops.adapters.webmethods.mapping.template_losses import (
+    missing_templates,
+    template_losses,
+)
 from stoa_gitops.adapters.webmethods.policies import MAPPINGS
 from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
@@ -169,9 +176,19 @@ def api_losses(spec: Mapping[str, Any], info: GatewayInfo | None) -> Iterator[Lo
             is_partial=True,
             at=("routes",),
         )
+    yield from missing_templates(_templates_of(spec), known)
     for name in ("displayName", "description"):
         if message := text_fault(spec.get(name, "")):
             yield Loss(f"{name}: {message}", at=(name,))
+
+
+def _templates_of(spec: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the templates of an API itself, without its policies."""
+    yield from ("entryProtocolPolicy", ROUTE)
+    if spec["plans"]:
+        yield from (IDENTIFY, THROTTLE)
+    if "auth" in spec["backend"]:
+        yield HEADER
 
 
 def policy_losses(
@@ -182,9 +199,14 @@ def policy_losses(
     if mapping is None:
         yield Loss(f"webMethods is not told policies of type {policy_type}")
         return
-    yield from mapping.losses(config)
-    if info is not None and mapping.node_losses is not None:
+    found = list(mapping.losses(config))
+    yield from found
+    if info is None:
+        return
+    if mapping.node_losses is not None:
         yield from mapping.node_losses(config, info)
+    if info.templates and all(loss.is_partial for loss in found):
+        yield from template_losses(mapping.write(mapping.stored(config), Place(info)), info)
 
 
 def application_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:

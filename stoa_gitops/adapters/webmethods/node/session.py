@@ -18,6 +18,7 @@ from stoa_gitops.adapters.webmethods.api.client import PAGE_SIZE, WebMethodsClie
 from stoa_gitops.adapters.webmethods.entities.held import HeldDefinition
 from stoa_gitops.adapters.webmethods.entities.parts import GatewayInfo, JsonTree, Options
 from stoa_gitops.adapters.webmethods.mapping.routes import operations_in, operations_print
+from stoa_gitops.adapters.webmethods.mapping.template_losses import required_parameters
 from stoa_gitops.adapters.webmethods.node.expectations import Expectations
 from stoa_gitops.adapters.webmethods.node.gathering import gather, snapshot_of
 from stoa_gitops.adapters.webmethods.node.snapshot import Snapshot
@@ -96,7 +97,10 @@ class Session:
                     version = await self._client.version()
                     setting = await self._client.watt_setting(PARTIAL_MATCHING)
                     serves = None if setting is None else setting.strip().lower() == "true"
-                    self.info = GatewayInfo(version or UNKNOWN_VERSION, serves, self._options)
+                    needed = required_parameters(await self._client.templates())
+                    self.info = GatewayInfo(
+                        version or UNKNOWN_VERSION, serves, self._options, needed
+                    )
         return self.info
 
     # reading

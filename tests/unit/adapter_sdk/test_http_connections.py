@@ -174,6 +174,7 @@ def encoded(body: bytes, coding: str) -> web.Response:
 @pytest.mark.parametrize(
     ("body", "error"),
     [(b"[1]", "cut off or is not HTTP"), (gzip.compress(b" " * 5000), "longer than 2000 bytes")],
+    ids=["not of its encoding", "too long"],
 )
 async def test_a_body_not_of_its_encoding_or_too_long_without_it_is_malformed(
     body: bytes, error: str

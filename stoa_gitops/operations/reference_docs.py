@@ -2,8 +2,9 @@
 
 Writes docs/spec/<kind>.md, the policy types into schemas/v1alpha1/common.json and the gateway types
 into schemas/v1alpha1/gatewayinstance.json, and what adapters declare into
-schemas/gateway-capabilities.json; tests assert that all of them are current. It is here
-because the catalog knows no adapter and adapters know no catalog.
+schemas/gateway-capabilities.json, and the schema for editors into integrations/schemastore; tests
+assert that all of them are current. It is here because the catalog knows no adapter and adapters
+know no catalog.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.catalog.kinds.gateway_instance import with_gateway_types
 from stoa_gitops.foundation.package_data import schema_folder
 from stoa_gitops.operations.explain.fields import CAPABILITIES, answer_of
+from stoa_gitops.operations.starter.templates import ALL_KINDS, schema_files
 
 
 def write_gateway_types(folder: Path) -> None:
@@ -50,6 +52,11 @@ def capabilities_index() -> str:
     return json.dumps({"gateways": gateways}, indent=1, ensure_ascii=False) + "\n"
 
 
+def write_editor_schema(folder: Path) -> None:
+    """Write the schema of all kinds that is offered to SchemaStore."""
+    (folder / ALL_KINDS).write_text(schema_files()[ALL_KINDS], encoding="utf-8")
+
+
 def write_reference(pages: Path) -> None:
     """Write the lists into the schemas, then the pages about all kinds into a folder."""
     write_policy_types(schema_folder())
@@ -61,3 +68,4 @@ def write_reference(pages: Path) -> None:
 
 if __name__ == "__main__":
     write_reference(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/spec"))
+    write_editor_schema(Path("integrations/schemastore"))

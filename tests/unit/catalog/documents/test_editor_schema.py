@@ -97,7 +97,9 @@ def test_options_and_variables_are_known(found: Any, is_valid: bool) -> None:
 
 
 def test_what_integrations_ship_is_current() -> None:
-    assert (INTEGRATIONS / "schemastore" / ALL_KINDS).read_text() == schema_files()[ALL_KINDS]
+    shipped = (INTEGRATIONS / "schemastore" / ALL_KINDS).read_text()
+    is_current = shipped == schema_files()[ALL_KINDS]
+    assert is_current, "run `python -m stoa_gitops.operations.reference_docs`"
     entry = json.loads((INTEGRATIONS / "schemastore/catalog-entry.json").read_text())
     [own] = schema_index()["schemas"]  # type: ignore[misc]
     assert entry["fileMatch"] == [one for one in own["fileMatch"] if "/tenants/" in one]

@@ -229,3 +229,28 @@ def shown(value: Json, name: str | int = "") -> str:
     if isinstance(value, str):
         text = f'"{hide_tokens(text)}"'
     return text if len(text) <= 80 else f"{text[:60]}…{text[-10:]}"
+
+
+_QUERY: Final = re.compile(r"(://[^\s?#\"']+)\?[^\s#\"']+")
+# Beside SENSITIVE: names of other programs, whose values nobody here has to see.
+_VAULT: Final = re.compile(r"vault:[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+(#[A-Za-z0-9._-]+)?")
+_PLAIN: Final = frozenset({"pass_host"})
+_FOREIGN: Final = re.compile(
+    r"(?i)auth[-_]?(header|value)|(access|client|shared)[-_]?key|signature"
+)
+
+
+def foreign_text(value: object, *names: str, most: int = 200) -> str:
+    """Return a value of another program's file for a page that is committed: `***` for secrets.
+
+    `names` say what the value is. Of URLs user, password and query are hidden; nothing for None.
+    """
+    if value in (None, "") or isinstance(value, bool):
+        return "" if value in (None, "") else str(value)
+    if isinstance(value, str) and _VAULT.fullmatch(value):
+        return value[:most]
+    # A name may be dotted, or a sentence: each word may say that it is a secret.
+    words = [word for name in names for word in re.split(r"[\s.:/]+", name)]
+    if any(_FOREIGN.search(word) or SENSITIVE.search(word) for word in words if word not in _PLAIN):
+        return "***"
+    return _QUERY.sub(r"\1?***", hide_tokens(str(value)))[:most]

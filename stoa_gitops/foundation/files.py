@@ -32,6 +32,27 @@ def replace_private_file(path: Path, content: bytes, *, mode: int = OWNER_ONLY) 
     _flush_folder(path.parent)
 
 
+def replace_inside(root: Path, path: str, content: bytes, *, mode: int = OWNER_ONLY) -> Path:
+    """Write a file of a folder as `replace_private_file` does, folders included, and return it.
+
+    Raises OSError, also where a symbolic link below `root` is on the way: whoever may write one
+    part of a repository would otherwise have files written elsewhere.
+    """
+    file = root / path
+    check_inside(root, path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    check_inside(root, path)
+    replace_private_file(file, content, mode=mode)
+    return file
+
+
+def check_inside(root: Path, path: str) -> None:
+    """Raise OSError (ELOOP) where a folder of `path` below `root` is a symbolic link."""
+    expected = (Path(os.path.realpath(root)) / path).parent
+    if os.path.realpath((root / path).parent) != os.path.normpath(expected):
+        raise OSError(errno.ELOOP, "a folder on the way is a symbolic link")
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file anew in one step, with the rights and the owner that it has; raises OSError.
 

@@ -18,7 +18,7 @@ from stoa_gitops.catalog.export.three_way.outcomes import MAX_BYTES, Outcome
 from stoa_gitops.catalog.sources.base import is_url
 from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.errors import UsageError
-from stoa_gitops.foundation.files import replace_private_file
+from stoa_gitops.foundation.files import check_inside, replace_inside
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.operations.validate import catalog_reader
 from stoa_gitops.report.unmapped import import_page
@@ -92,10 +92,10 @@ def write_imports(folder: Path, imports: Iterable[Import]) -> Iterator[Path]:
         for path, data in one.files.items():
             file = folder / path
             try:
+                check_inside(folder, path)
                 if _read(file) == data:
                     continue
-                file.parent.mkdir(parents=True, exist_ok=True)
-                replace_private_file(file, data, mode=0o644)
+                replace_inside(folder, path, data, mode=0o644)
             except OSError as error:
                 one.outcome = Outcome.REFUSED
                 one.reason = f"{file} cannot be written: {error.strerror}"

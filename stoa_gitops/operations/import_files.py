@@ -19,7 +19,7 @@ from stoa_gitops.catalog.export.three_way.reimport import NewDocument, Reimport,
 from stoa_gitops.catalog.sources.base import Tree, is_url
 from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.errors import UsageError
-from stoa_gitops.foundation.files import replace_private_file
+from stoa_gitops.foundation.files import replace_inside
 from stoa_gitops.model.unmapped import Unmapped
 from stoa_gitops.operations.adopt_documents import (
     GatewayObjects,
@@ -199,13 +199,11 @@ def write_files(plan: FilesPlan) -> Iterator[Path]:
     for one in plan.result.files:
         if one.data is None:
             continue
-        file = folder / one.path
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            replace_private_file(file, one.data, mode=0o644)
+            file = replace_inside(folder, one.path, one.data, mode=0o644)
         except OSError as error:
             one.outcome, one.data = Outcome.REFUSED, None
-            one.reason = f"{file} cannot be written: {error.strerror}"
+            one.reason = f"{folder / one.path} cannot be written: {error.strerror}"
             continue
         yield file
     rest = {plan.record: _record(plan).to_text().encode()}
@@ -215,12 +213,10 @@ def write_files(plan: FilesPlan) -> Iterator[Path]:
     for path, data in rest.items():
         if plan.folder.read(path) == data:
             continue
-        file = folder / path
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            replace_private_file(file, data, mode=0o644)
+            file = replace_inside(folder, path, data, mode=0o644)
         except OSError as error:
-            raise UsageError(f"{file} cannot be written: {error.strerror}") from None
+            raise UsageError(f"{folder / path} cannot be written: {error.strerror}") from None
         yield file
 
 

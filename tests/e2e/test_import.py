@@ -300,6 +300,14 @@ def test_the_tenant_is_named_where_the_catalog_has_several(
     assert is_valid(capsys)
 
 
+def test_nothing_is_written_through_a_link(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "elsewhere").mkdir()
+    (here / "catalog/tenants/acme/apis").symlink_to(here / "elsewhere")
+    (one,) = imported(capsys, write("pets.json", PETS), code=Exit.INVALID)
+    assert "a folder on the way is a symbolic link" in one["reason"]
+    assert list((here / "elsewhere").iterdir()) == []
+
+
 def test_a_folder_without_rights_is_said(here: Path) -> None:
     write("pets.json", PETS)
     apis = here / "catalog/tenants/acme/apis"

@@ -199,6 +199,38 @@ def test_a_tree_becomes_a_valid_catalog(capsys: pytest.CaptureFixture[str]) -> N
     assert jwt["forwardClaims"] == {"sub": "X-User-ID"}
 
 
+def test_secrets_of_a_tree_are_not_in_the_page_of_what_is_left_out(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alias = here / "tree/webmethods/oidc/keycloak.yaml"
+    alias.parent.mkdir(parents=True, exist_ok=True)
+    alias.write_text(
+        "kind: AuthServerAlias\nspec: {clientSecret: s3cr3t, discoveryURL: 'https://u:s3cr3t@id'}\n"
+    )
+    tenant = here / "tree/tenants/shop/tenant.yaml"
+    tenant.write_text(tenant.read_text() + "  apiKey: s3cr3t\n  hook: 'https://h/?sig=s3cr3t'\n")
+    document = imported(capsys)
+    page = Path("catalog/NOT-EXPRESSED.md").read_text()
+    assert all(part in page for part in ("apiKey", "https://h/?***", "https://***@id"))
+    texts = [p.read_text() for p in (here / "catalog").rglob("*") if p.is_file()]
+    assert not any("s3cr3t" in text for text in [*texts, json.dumps(document)])
+
+
+@pytest.mark.parametrize("target", ["../games", "../../../outside"])
+def test_nothing_is_written_through_a_link_that_somebody_committed(
+    here: Path, capsys: pytest.CaptureFixture[str], target: str
+) -> None:
+    """Who may write one tenant's folder must not have an import write into another one."""
+    folder = here / "catalog/tenants/shop"
+    folder.mkdir(parents=True)
+    there = (folder / target).resolve()
+    there.mkdir(parents=True)
+    (folder / "apis").symlink_to(target)
+    assert main(["import", "stoa", "tree"]) == Exit.INVALID
+    assert "a folder on the way is a symbolic link" in capsys.readouterr().err
+    assert [*there.glob("orders*"), *there.glob("cart*")] == []
+
+
 def test_contracts_become_plans_and_applications_clients(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -177,6 +177,25 @@ def test_no_key_of_a_file_is_written_anywhere(
         assert part in said, part
 
 
+def test_secrets_where_nobody_looks_for_them_are_written_nowhere(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page of what is not expressed is committed, too."""
+    plugins = """\
+    plugins:
+      http-logger: {uri: "https://u:s3cr3t@logs.example/?t=s3cr3t", auth_header: s3cr3t}
+      openid-connect: {client_secret: s3cr3t, discovery: "https://u:s3cr3t@id.example"}
+      proxy-rewrite: {headers: {set: {X-Api-Key: s3cr3t}}}
+      loggly: {customer_token: s3cr3t}
+"""
+    Path("adc.yaml").write_text(ADC.replace("    plugins:\n", plugins, 1))
+    document = adc(capsys)
+    assert spec("tenants/shop/apis/orders-all/api.yaml")["backend"]
+    texts = [p.read_text() for p in (here / "catalog").rglob("*") if p.is_file()]
+    assert not any("s3cr3t" in text for text in [*texts, json.dumps(document)])
+    assert "https://***@logs.example/?***" in Path("catalog/NOT-EXPRESSED.md").read_text()
+
+
 def test_again_over_an_earlier_file_of_apisix(capsys: pytest.CaptureFixture[str]) -> None:
     adc(capsys)
     assert adc(capsys)["written"] == []

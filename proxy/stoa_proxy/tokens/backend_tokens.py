@@ -215,4 +215,5 @@ def _lifetime(seconds: object) -> float:
         return _LIFETIME
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         raise ServiceFailed("the token endpoint's token has ended already")
-    return min(float(seconds), _LONGEST_LIFETIME)
+    # First the lesser one: an integer may be beyond all floats.
+    return float(min(seconds, _LONGEST_LIFETIME))

@@ -26,6 +26,7 @@ _log = logging.getLogger("stoa_proxy.engine")
 
 _SECONDS = 10.0
 _AT_ONCE = 1024
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.5
 PER_CLIENT = 64
 """Connections of one client, of load balancers more, that have not begun yet."""
 
@@ -192,13 +193,16 @@ async def _take_header(accepted: socket.socket) -> ProxyHeader:
 
 async def _peek(accepted: socket.socket, known: int) -> bytes:
     """Return what has come, which stays there: more than `known` bytes, unless no more comes."""
+    pause = _FIRST_PAUSE
     while True:
         await _wait_readable(accepted)
         data = accepted.recv(LONGEST, socket.MSG_PEEK)
         if len(data) > known or not data:
             return data
-        # What is there is ready at once: wait for more of it, without a busy loop.
-        await asyncio.sleep(0.005)
+        # What is there is ready at once: wait for more of it, without a busy loop. The rest of a
+        # header comes soon or not at all, and a thousand that do not come must not take a core.
+        await asyncio.sleep(pause)
+        pause = min(_LONGEST_PAUSE, pause * 2)
 
 
 async def _wait_readable(accepted: socket.socket) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from stoa_gitops.catalog.documents.schemas import API_VERSION
 from stoa_gitops.catalog.export.openapi.names import name_from
+from stoa_gitops.catalog.findings import foreign_text
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.secret_rights import DEFAULT_RIGHTS, SecretRights, variable_prefix
 from stoa_gitops.model.unmapped import Unmapped
@@ -111,7 +112,7 @@ class Translation:
     ) -> None:
         """Note what no document says."""
         key = None if document is None else document.key
-        shown = "" if value in ("", None) else str(value)[:_ROOM]
+        shown = foreign_text(value, what, field_name, most=_ROOM)
         self.unmapped.append(Unmapped(what, field_name, shown, effect, key))
 
     def leave_out_others(

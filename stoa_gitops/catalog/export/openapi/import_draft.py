@@ -8,7 +8,7 @@ from typing import Any
 from stoa_gitops.catalog.export.openapi.api_facts import ApiFacts
 from stoa_gitops.catalog.export.openapi.import_record import ImportRecord
 from stoa_gitops.catalog.export.openapi.imports import Fetched, Import
-from stoa_gitops.catalog.findings import Finding
+from stoa_gitops.catalog.findings import Finding, foreign_text
 from stoa_gitops.model.diagnostics import Diagnostic
 from stoa_gitops.model.unmapped import Unmapped
 
@@ -50,7 +50,7 @@ def note_refusal(result: Import, what: str, error: Diagnostic, value: object = "
     hint = f"; {error.hint}" if error.hint else ""
     instead = "the built-in echo answers" if what == "backend" else "left out"
     effect = f"{instead}, for the catalog refuses it: {error.message}{hint}"
-    result.unmapped.append(Unmapped(what, "", str(value)[:200] if value else "", effect))
+    result.unmapped.append(Unmapped(what, "", foreign_text(value or "", what), effect))
 
 
 def text_of(finding: Finding, fetched: Fetched) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stoa_gitops.catalog.findings import foreign_text
 from stoa_gitops.model.unmapped import Unmapped
 
 
@@ -13,7 +14,4 @@ class Remarks:
 
     def add(self, what: str, field: str, value: object, effect: str) -> None:
         """Note a part of the document: its object, its field, what stands there, what happens."""
-        self.found.append(Unmapped(what, field, str(value)[:_ROOM], effect))
-
-
-_ROOM = 200
+        self.found.append(Unmapped(what, field, foreign_text(value, field), effect))

@@ -299,7 +299,9 @@ def _api_breaker(policies: Policies, name: str, config: Mapping[str, Any]) -> bo
 
 def _http_logger(policies: Policies, name: str, config: Mapping[str, Any]) -> bool:
     uri = config.get("uri")
-    if isinstance(uri, str):
+    if isinstance(uri, str) and re.search(r"//[^/?#]*@|\?", uri):
+        policies.note(name, "uri", uri, "left out: the URL carries credentials, or may")
+    elif isinstance(uri, str):
         policies.put("logging", {"sinks": [uri]}, name)
     policies.others(name, config, {"uri"})
     return True

@@ -74,7 +74,9 @@ def _credentials(
     secret = vault_reference(str(spec.get("clientSecret") or ""))
     if secret is not None:
         effect = "left out: tokens are checked by their issuer's keys; as a reference it is `vault`"
-        translation.leave_out("clientSecret", "", secret["vault"], effect, document)
+        translation.leave_out(
+            "reference of clientSecret", "", f"vault:{secret['vault']}", effect, document
+        )
 
 
 def _subscriptions(

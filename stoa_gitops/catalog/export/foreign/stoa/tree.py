@@ -12,7 +12,7 @@ from stoa_gitops.catalog.export.foreign.stoa.contracts import Contract
 from stoa_gitops.catalog.export.foreign.stoa.files import TreeFiles
 from stoa_gitops.catalog.export.foreign.stoa.policies import PolicyBook
 from stoa_gitops.catalog.export.foreign.stoa.tenants import Tenants
-from stoa_gitops.catalog.export.foreign.stoa.variables import Variables
+from stoa_gitops.catalog.export.foreign.stoa.variables import Variables, vault_reference
 from stoa_gitops.catalog.export.foreign.translation import Translation, mapping_of
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.model.catalog import Catalog
@@ -91,7 +91,9 @@ def _note_rest(translation: Translation, files: TreeFiles) -> None:
     for path, root in files.documents("webmethods/oidc/*.y*ml"):
         spec = mapping_of(root.get("spec"))
         effect = "left out: the policy `jwt` names issuer and keys; nothing needs its secret"
-        shown = spec.get("clientSecret") or spec.get("discoveryURL") or ""
+        # A reference may be shown; what is none may be the secret itself.
+        secret = str(spec.get("clientSecret") or "")
+        shown = secret if vault_reference(secret) else spec.get("discoveryURL") or ""
         translation.leave_out("AuthServerAlias", path, shown, effect)
     for path, _ in files.documents("webmethods/config/*.y*ml"):
         effect = "left out: error texts and callbacks of webMethods"

@@ -77,8 +77,8 @@ def read_original(head: RequestHead, proxies: Networks) -> Check:
         host, target = _only(head, _HOST), _only(head, _URI)
     if not target.startswith("/"):
         raise CheckRefused("X-Original-URI", "as a path")
-    if _CLIENT not in head.keys:
-        raise CheckRefused("X-Forwarded-For", "once")
+    # Of two one may be the client's own, and which of them is last is the gateway's affair.
+    _only(head, _CLIENT)
     kept = (pair for key, pair in zip(head.keys, head.headers, strict=True) if key not in _REPLACED)
     headers = (("Host", host), *kept)
     about = _about(head, target, proxies)

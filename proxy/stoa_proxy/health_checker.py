@@ -23,6 +23,8 @@ _log = logging.getLogger("stoa_proxy.health")
 
 # Loops of one tenant: a task and a connection at times for each.
 _MOST_PER_TENANT: Final = 1000
+# Requests of one tenant's loops in a second, of all together; beyond that pauses are longer.
+_MOST_PER_SECOND: Final = 100.0
 # A pause is so much longer or shorter, so that loops that began together part.
 _JITTER: Final = 0.1
 _HEADERS: Final = (("Accept", "*/*"), ("User-Agent", "stoa-gateway-health"))
@@ -50,6 +52,8 @@ class HealthChecker:
         self._jitter = jitter
         self._throttled_log = ThrottledLog(_log, clock)
         self._tasks: dict[Probed, asyncio.Task[None]] = {}
+        # How much longer pauses are than asked for, by tenant.
+        self._stretch: dict[str, float] = {}
         self._is_running = False
         self._seen: object = None
 
@@ -87,9 +91,11 @@ class HealthChecker:
             for backend, weight in balancing.targets:
                 if weight:
                     of_tenant[Probed(route.tenant_id, backend, balancing.active)] = None
-        self._begin_and_end(
-            {one for tenant, found in wanted.items() for one in self._bounded(tenant, found)}
-        )
+        bounded = {tenant: self._bounded(tenant, found) for tenant, found in wanted.items()}
+        self._stretch = {
+            tenant: self._stretched(tenant, found) for tenant, found in bounded.items()
+        }
+        self._begin_and_end({one for found in bounded.values() for one in found})
 
     def _bounded(self, tenant: str, found: dict[Probed, None]) -> list[Probed]:
         if len(found) > _MOST_PER_TENANT:
@@ -103,6 +109,19 @@ class HealthChecker:
         # Those that are checked already stay.
         ordered = sorted(found, key=lambda one: one not in self._tasks)
         return ordered[:_MOST_PER_TENANT]
+
+    def _stretched(self, tenant: str, found: list[Probed]) -> float:
+        rate = sum(1 / one.check.interval for one in found)
+        if rate > _MOST_PER_SECOND:
+            self._throttled_log.warning(
+                "backends are checked less often than asked for tenant=%s: %.0f checks a second,"
+                " and %.0f are the most",
+                tenant,
+                rate,
+                _MOST_PER_SECOND,
+                subject=tenant,
+            )
+        return max(1.0, rate / _MOST_PER_SECOND)
 
     def _begin_and_end(self, wanted: set[Probed]) -> None:
         self._health.watch(wanted)
@@ -126,7 +145,8 @@ class HealthChecker:
                     *probed.backend.origin,
                     trouble or "its checks succeed",
                 )
-            await self._pause(check.interval * (1 - _JITTER + 2 * _JITTER * self._jitter()))
+            interval = check.interval * self._stretch.get(probed.tenant, 1.0)
+            await self._pause(interval * (1 - _JITTER + 2 * _JITTER * self._jitter()))
 
     async def _ask(self, probed: Probed) -> str:
         """Return what is wrong with a backend; nothing where it is well."""

@@ -156,6 +156,20 @@ async def test_the_share_of_a_client_is_its_own() -> None:
             writer.close()
 
 
+async def test_whoever_hangs_up_within_a_header_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(beginnings, "_SECONDS", 3600.0)
+    async with balanced() as api:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        writer.write(b"PROXY TCP4 192.")
+        writer.write_eof()
+        async with asyncio.timeout(5):
+            with suppress(ConnectionResetError):  # what it had sent was never taken
+                assert await reader.read() == b""
+        writer.close()
+
+
 async def test_a_stop_does_not_wait_for_headers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(beginnings, "_SECONDS", 3600.0)
     async with balanced() as api:

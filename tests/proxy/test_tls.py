@@ -87,13 +87,14 @@ def _quick_look(monkeypatch: pytest.MonkeyPatch) -> None:
 class Served:
     """A gateway with TLS, and a client that trusts the authority."""
 
-    def __init__(self, authority: Authority, files: TlsFiles) -> None:
+    def __init__(self, authority: Authority, files: TlsFiles, **config: Any) -> None:
         self.authority = authority
-        config = ProxyConfig(
-            engine=current_engine(), port=0, admin_api_token=TOKEN, backends_allow=LOOPBACK,
-            tls=files,
+        self.gateway = Gateway(
+            ProxyConfig(
+                engine=current_engine(), port=0, admin_api_token=TOKEN, backends_allow=LOOPBACK,
+                tls=files, **config,
+            )
         )  # fmt: skip
-        self.gateway = Gateway(config)
 
     async def __aenter__(self) -> Self:
         await self.gateway.start()
@@ -217,6 +218,29 @@ async def test_a_client_that_never_shakes_hands_keeps_nobody_out(
         async with asyncio.timeout(5):
             assert b"200" not in await silent[0][0].read()
         for _, writer in silent:
+            writer.close()
+
+
+async def test_a_client_behind_a_load_balancer_that_never_shakes_hands_keeps_nobody_out(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beginnings, "PER_CLIENT", 3)
+    files = authority.issue("first", "first.test")
+    balanced: dict[str, Any] = {"trusted_proxies": ("127.0.0.1/32",), "proxy_protocol": True}
+    async with Served(authority, files, **balanced) as served:
+        opened = []
+        for client in ("192.0.2.9",) * 4 + ("192.0.2.10",):
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.gateway.port)
+            writer.write(f"PROXY TCP4 {client} 192.0.2.1 1 443\r\n".encode())
+            opened.append((reader, writer))
+        async with asyncio.timeout(5):
+            assert await opened[3][0].read() == b""
+            context = ssl.create_default_context(cafile=str(authority.file))
+            reader, writer = opened[4]
+            await writer.start_tls(context, server_hostname="first.test")
+            writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert (await reader.read()).startswith(OK)
+        for _, writer in opened:
             writer.close()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from stoa_proxy.core.backend_health import BackendHealth
+from stoa_proxy.core.backend_health import BackendHealth, Owner
 from stoa_proxy.core.balancers import Balancers
 from stoa_proxy.core.circuit_breakers import Breaker, BreakerKey, CircuitBreakers
 from stoa_proxy.core.policy_states import PolicyStates
@@ -97,7 +97,7 @@ def _list_backends(states: PolicyStates, table: RoutingTable) -> Answer:
         balancer = balancers.of(route, route.balancing)
         for target, probed in zip(route.balancing.targets, balancer.probed, strict=True):
             backend = target.backend
-            figures = health.figures(route.api_id, probed, backend)
+            figures = health.figures(Owner(route.tenant_id, route.api_id), probed, backend)
             key = (route.tenant_id, backend.host, backend.port)
             found.append(
                 {

@@ -18,8 +18,9 @@ from stoa_proxy.core.policy_states import MetricFamily, PolicyState
 from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.foundation.clock import Clock
 
-# Of APIs and backends that have failed; the one that did longest ago is forgotten, and is well.
-_MAX_FAILING: Final = 10_000
+# Of one tenant's APIs and backends that have failed; the one that did longest ago is forgotten, and
+# is well. Those of one tenant displace nothing of others.
+_MAX_FAILING: Final = 4096
 # Not `denied` and `busy`: the gateway itself refused, so nothing was learnt of the backend.
 _FAILURES: Final = frozenset({"unreachable", "no-answer", "bad-answer", "timeout"})
 
@@ -31,6 +32,13 @@ def is_failure(outcome: UpstreamFailed | int | None) -> bool | None:
     if outcome is None or outcome.reason not in _FAILURES:
         return None
     return True
+
+
+class Owner(NamedTuple):
+    """An API, whose requests eject backends for it alone."""
+
+    tenant: str
+    api_id: str
 
 
 class Probed(NamedTuple):
@@ -74,7 +82,7 @@ class BackendHealth(PolicyState):
         super().__init__(clock)
         self._verdicts: dict[Probed, _Verdict] = {}
         self._sick: set[Probed] = set()
-        self._failing: OrderedDict[tuple[str, Backend], _Failing] = OrderedDict()
+        self._failing: dict[str, OrderedDict[tuple[str, Backend], _Failing]] = {}
         self._checks = {"healthy": 0, "unhealthy": 0}
         self._ejections = 0
 
@@ -107,18 +115,18 @@ class BackendHealth(PolicyState):
             ),
         ]
 
-    def is_well(self, api_id: str, probed: Probed | None, backend: Backend) -> bool:
+    def is_well(self, owner: Owner, probed: Probed | None, backend: Backend) -> bool:
         """Whether nothing is known against a backend; `probed` is how it is checked, if it is."""
         if self._sick and probed is not None and probed in self._sick:
             return False
         if not self._failing:
             return True  # nearly always
-        failing = self._failing.get((api_id, backend))
+        failing = self._find(owner, backend)
         return failing is None or failing.until <= self.clock.monotonic()
 
     def note_outcome(
         self,
-        api_id: str,
+        owner: Owner,
         backend: Backend,
         check: PassiveCheck,
         outcome: UpstreamFailed | int | None,
@@ -130,16 +138,20 @@ class BackendHealth(PolicyState):
         failed = is_failure(outcome)
         if not check.failures or failed is None or (not failed and not self._failing):
             return
-        key = (api_id, backend)
+        key = (owner.api_id, backend)
+        of_tenant = self._failing.get(owner.tenant)
         if not failed:
-            self._failing.pop(key, None)
+            if of_tenant is not None and of_tenant.pop(key, None) is not None and not of_tenant:
+                del self._failing[owner.tenant]
             return
-        failing = self._failing.get(key)
+        if of_tenant is None:
+            of_tenant = self._failing[owner.tenant] = OrderedDict()
+        failing = of_tenant.get(key)
         if failing is None:
-            failing = self._failing[key] = _Failing()
-            if len(self._failing) > _MAX_FAILING:
-                self._failing.popitem(last=False)
-        self._failing.move_to_end(key)
+            failing = of_tenant[key] = _Failing()
+            if len(of_tenant) > _MAX_FAILING:
+                of_tenant.popitem(last=False)
+        of_tenant.move_to_end(key)
         failing.failures += 1
         now = self.clock.monotonic()
         # One that was sent before the ejection says nothing new.
@@ -179,10 +191,10 @@ class BackendHealth(PolicyState):
         for probed in wanted:
             self._verdicts.setdefault(probed, _Verdict())
 
-    def figures(self, api_id: str, probed: Probed | None, backend: Backend) -> HealthFigures:
+    def figures(self, owner: Owner, probed: Probed | None, backend: Backend) -> HealthFigures:
         """Return what is known of a backend of an API."""
         verdict = self._verdicts.get(probed) if probed is not None else None
-        failing = self._failing.get((api_id, backend)) or _Failing()
+        failing = self._find(owner, backend) or _Failing()
         return HealthFigures(
             verdict is None or verdict.is_healthy,
             "" if verdict is None else verdict.trouble,
@@ -196,4 +208,12 @@ class BackendHealth(PolicyState):
 
     def _count_ejected(self) -> float:
         now = self.clock.monotonic()
-        return sum(failing.until > now for failing in self._failing.values())
+        return sum(
+            failing.until > now
+            for of_tenant in self._failing.values()
+            for failing in of_tenant.values()
+        )
+
+    def _find(self, owner: Owner, backend: Backend) -> _Failing | None:
+        of_tenant = self._failing.get(owner.tenant)
+        return None if of_tenant is None else of_tenant.get((owner.api_id, backend))

@@ -6,7 +6,7 @@ from typing import Final
 
 from stoa_proxy.core.backend import Backend, Upstream
 from stoa_proxy.core.backend_auth import AnyBackendAuth, ClientCredentials
-from stoa_proxy.core.backend_health import BackendHealth
+from stoa_proxy.core.backend_health import BackendHealth, Owner
 from stoa_proxy.core.balancers import Balancers
 from stoa_proxy.core.balancing import Balancing
 from stoa_proxy.core.exchange import RequestContext
@@ -81,7 +81,8 @@ class BackendChoice:
         if context.fallback_reason is not None or not isinstance(backend, Backend):
             return
         if route.balancing is not None:
-            self._health.note_outcome(route.api_id, backend, route.balancing.passive, outcome)
+            owner = Owner(route.tenant_id, route.api_id)
+            self._health.note_outcome(owner, backend, route.balancing.passive, outcome)
         if outcome == 401 and isinstance(route.backend_auth, ClientCredentials):
             self._tokens.doubt(route.tenant_id, route.backend_auth)
         for policy in context.api.upstream_observers:
@@ -98,13 +99,13 @@ class BackendChoice:
 
     def _balance(self, context: RequestContext, balancing: Balancing) -> Backend | Unavailable:
         route, health = context.route, self._health
-        balancer = self.balancers.of(route, balancing)
+        balancer, owner = self.balancers.of(route, balancing), Owner(route.tenant_id, route.api_id)
         backends = [target.backend for target in balancing.targets]
         usable = [index for index, weight in enumerate(balancer.weights) if weight]
         well = [
             index
             for index in usable
-            if health.is_well(route.api_id, balancer.probed[index], backends[index])
+            if health.is_well(owner, balancer.probed[index], backends[index])
         ]
         if not well and route.fallback is not None:
             return Unavailable("upstream-down", 0.0)

@@ -25,6 +25,10 @@ _HEX = re.compile(r"[0-9a-f]{8,}|[0-9A-F]{8,}")
 # Capitals inside of a word: more of them than names in camel case have is a code or a key.
 _CAPITALS = re.compile(r"(?<=[a-zA-Z])[A-Z]")
 _MOST_CAPITALS: Final = 3
+# More consonants in a row than words have (`rechtsschutz` has four sounds of them): a code of
+# letters alone. Short ones are abbreviations: `xmlrpc`.
+_UNSPEAKABLE = re.compile(r"(?i)(?>sch|[cpst]h|ck|[bcdfghj-np-tvwxz]){5}")
+_LONGEST_ABBREVIATION: Final = 7
 _PARAMETER = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]{0,39})(?:\[[A-Za-z_]{0,20}\])?")
 
 
@@ -55,5 +59,7 @@ def _is_word(segment: str) -> bool:
     if _VERSION.fullmatch(segment) or _NUMBERED.fullmatch(segment):
         return True
     if not _WORD.fullmatch(segment) or _HEX.fullmatch(segment):
+        return False
+    if len(segment) > _LONGEST_ABBREVIATION and _UNSPEAKABLE.search(segment):
         return False
     return segment.isupper() or len(_CAPITALS.findall(segment)) <= _MOST_CAPITALS

@@ -8,7 +8,7 @@ from math import gcd
 from hypothesis import given
 from hypothesis import strategies as st
 from stoa_proxy.core.backend import Backend
-from stoa_proxy.core.backend_health import BackendHealth, Probed
+from stoa_proxy.core.backend_health import BackendHealth, Owner, Probed
 from stoa_proxy.core.balancers import Balancers
 from stoa_proxy.core.balancing import (
     ALGORITHMS,
@@ -168,12 +168,25 @@ def test_the_turn_stays_over_a_swap_while_the_backends_stay(clock: FakeClock) ->
     assert balancers.of(route(other), other).cycle.owed == [0, 0]
 
 
+A1, A2 = Owner("acme", "a1"), Owner("acme", "a2")
+
+
+def test_a_tenant_whose_backends_all_fail_brings_back_none_of_others(clock: FakeClock) -> None:
+    health, check = BackendHealth(clock), PassiveCheck(1, 30.0)
+    health.note_outcome(A1, backend(0), check, 500)
+    for number in range(20_000):
+        health.note_outcome(Owner("evil", f"e{number}"), backend(0), check, 500)
+    assert not health.is_well(A1, None, backend(0))
+    assert health.is_well(Owner("evil", "e0"), None, backend(0)), "what is kept is bounded"
+    assert not health.is_well(Owner("evil", "e19999"), None, backend(0))
+
+
 def test_failures_in_a_row_eject_and_the_next_one_after_that_again(clock: FakeClock) -> None:
     health, check = BackendHealth(clock), PassiveCheck(3, 30.0)
 
     def note(outcome: UpstreamFailed | int | None) -> bool:
-        health.note_outcome("a1", backend(0), check, outcome)
-        return health.is_well("a1", None, backend(0))
+        health.note_outcome(A1, backend(0), check, outcome)
+        return health.is_well(A1, None, backend(0))
 
     assert note(500)
     assert note(UpstreamFailed("timeout"))
@@ -183,23 +196,23 @@ def test_failures_in_a_row_eject_and_the_next_one_after_that_again(clock: FakeCl
     assert note(None)  # the client left: nothing is learnt
     assert note(UpstreamFailed("denied"))  # nor where the gateway itself refused
     assert not note(502)
-    assert health.is_well("a2", None, backend(0)), "another API has its own experience"
+    assert health.is_well(A2, None, backend(0)), "another API has its own experience"
     clock.advance(29.9)
-    assert not health.is_well("a1", None, backend(0))
+    assert not health.is_well(A1, None, backend(0))
     clock.advance(0.2)
-    assert health.is_well("a1", None, backend(0))
+    assert health.is_well(A1, None, backend(0))
     assert not note(500)
     clock.advance(31)
     assert note(200)
     assert note(500)
-    assert health.figures("a1", None, backend(0)).failures == 1
+    assert health.figures(A1, None, backend(0)).failures == 1
 
 
 def test_no_failures_eject_where_that_is_off(clock: FakeClock) -> None:
     health = BackendHealth(clock)
     for _ in range(100):
-        health.note_outcome("a1", backend(0), PassiveCheck(0, 30.0), 500)
-    assert health.is_well("a1", None, backend(0))
+        health.note_outcome(A1, backend(0), PassiveCheck(0, 30.0), 500)
+    assert health.is_well(A1, None, backend(0))
 
 
 @examples(100)
@@ -216,7 +229,7 @@ def test_a_verdict_changes_after_so_many_results_in_a_row(
         if row == (healthy if good else unhealthy):
             is_healthy, row = good, 0
         health.note_check(probed, "" if good else "it responds with 500")
-        assert health.is_well("a1", probed, backend(0)) is is_healthy
+        assert health.is_well(A1, probed, backend(0)) is is_healthy
     health.watch([])
-    assert health.is_well("a1", probed, backend(0)), "what nobody checks is well"
+    assert health.is_well(A1, probed, backend(0)), "what nobody checks is well"
     assert not health.note_check(probed, "late")

@@ -238,11 +238,13 @@ class Checked:
     """A gateway whose checks run when a test says so."""
 
     def __init__(self) -> None:
+        self.seconds: list[float] = []
         self.due = asyncio.Condition()
         self.sleeping: list[asyncio.Event] = []
 
     async def pause(self, seconds: float) -> None:
         event = asyncio.Event()
+        self.seconds.append(seconds)
         async with self.due:
             self.sleeping.append(event)
             self.due.notify_all()
@@ -303,6 +305,27 @@ async def test_checks_take_a_backend_out_and_bring_it_back(start_upstream: Start
         await checks.check(2)
         await checks.check(2)
         assert [one["healthy"] for one in await figures(api)] == [True] * 4
+
+
+async def test_all_checks_of_a_tenant_ask_a_hundred_times_a_second_at_most(
+    api: Api, start_upstream: Start
+) -> None:
+    """One tenant must not keep the gateway busy, nor have it flood a host, by its checks."""
+    checks, upstream = Checked(), await start_upstream()
+    active = {**ACTIVE, "interval_ms": 100}
+    async with running(pause=checks.pause) as api:
+        urls = [f"{upstream.url}/{number}" for number in range(40)]
+        await api.route(upstream.url, upstreams=several(*urls), health_check={"active": active})
+        await api.route(
+            upstream.url, "/b", id="r2", api_id="r2", tenant_id="other",
+            upstreams=several(*urls[:2]), health_check={"active": active},
+        )  # fmt: skip
+        await checks.until(42)
+        checks.seconds.clear()
+        await checks.check(42)
+        pauses = sorted(checks.seconds)
+        assert all(0.09 <= one <= 0.11 for one in pauses[:2]), "nobody waits for others"
+        assert all(0.36 <= one <= 0.44 for one in pauses[2:])
 
 
 async def test_loops_end_with_the_routes_that_have_them_and_others_go_on(

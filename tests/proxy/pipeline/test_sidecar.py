@@ -196,6 +196,7 @@ async def test_a_configuration_that_forgets_a_header_lets_nothing_pass(
         "x-original-method: GET",
         "X-Original-Host: api.acme.test",
         "X-Original-URL: http://api.acme.test/a/x",
+        "X-Forwarded-For: 10.0.0.1",
     ],
 )
 async def test_what_a_client_adds_to_the_headers_of_nginx_refuses_its_request(

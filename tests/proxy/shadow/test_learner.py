@@ -46,7 +46,10 @@ def paths(learner: Learner) -> dict[str, list[str]]:
         ("user42", "string"), ("alice@example.com", "string"), ("AB-4711", "string"),
         ("eyJhbGciOiJIUzI1NiJ9", "string"), ("QmFzZVNpeHR5Rm91cg", "string"), ("\u00e9", "string"),
         ("sk_live_51H8xY", "string"), ("a b", "string"), ("\u0664\u0662", "string"), ("", "string"),
-        ("orders", None), ("line-items", None), ("order_lines", None), ("v1", None), ("v2.1", None),
+        ("XKQJWPZMBTRALOPQ", "string"), ("abcdefghijklmnopqrst", "string"),
+        ("orders", None), ("line-items", None),
+        ("rechtsschutz", None), ("xmlrpc", None),
+        ("order_lines", None), ("v1", None), ("v2.1", None),
         ("oauth2", None), ("openapi.json", None), ("getUserName", None), ("API", None),
     ],
 )  # fmt: skip

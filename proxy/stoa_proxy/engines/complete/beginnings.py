@@ -108,25 +108,36 @@ class Beginnings:
             )
             accepted.close()
             return
-        with self._counted("" if is_balancer else client_network(peer)) as is_within:
-            if not is_within:
+        counted, client = "" if is_balancer else client_network(peer), None
+        if self._expects_header:
+            with self._counted(counted) as is_within:
+                header = await self._take(accepted, peer) if is_within else None
+            if header is None:
                 accepted.close()
                 return
-            client: str | None = None
-            if self._expects_header:
-                try:
-                    async with asyncio.timeout(_SECONDS):
-                        client = (await _take_header(accepted)).client
-                except (OSError, TimeoutError, ProxyHeaderInvalid) as error:
-                    self._throttled_log.warning(
-                        "a connection without a header of the PROXY protocol is closed peer=%s: %s",
-                        peer,
-                        str(error) or "timeout",
-                        subject="header",
-                    )
-                    accepted.close()
-                    return
-            await self._open(accepted, lambda: _announce(make_protocol(), client))
+            client = header.client
+            if client is not None and not is_proxy(client, self._proxies):
+                # One client behind a load balancer must not take the handshakes of all others.
+                counted = client_network(client)
+        with self._counted(counted) as is_within:
+            if is_within:
+                await self._open(accepted, lambda: _announce(make_protocol(), client))
+            else:
+                accepted.close()
+
+    async def _take(self, accepted: socket.socket, peer: str) -> ProxyHeader | None:
+        """Take the header off a connection; None, and a warning, where none comes."""
+        try:
+            async with asyncio.timeout(_SECONDS):
+                return await _take_header(accepted)
+        except (OSError, TimeoutError, ProxyHeaderInvalid) as error:
+            self._throttled_log.warning(
+                "a connection without a header of the PROXY protocol is closed peer=%s: %s",
+                peer,
+                str(error) or "timeout",
+                subject="header",
+            )
+            return None
 
     async def _open(
         self, accepted: socket.socket, make_protocol: Callable[[], asyncio.Protocol]
@@ -199,10 +210,21 @@ async def _peek(accepted: socket.socket, known: int) -> bytes:
         data = accepted.recv(LONGEST, socket.MSG_PEEK)
         if len(data) > known or not data:
             return data
+        if _has_ended(accepted):
+            return accepted.recv(LONGEST, socket.MSG_PEEK)  # with what came just before the end
         # What is there is ready at once: wait for more of it, without a busy loop. The rest of a
         # header comes soon or not at all, and a thousand that do not come must not take a core.
         await asyncio.sleep(pause)
         pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+def _has_ended(accepted: socket.socket) -> bool:
+    """Whether the other side sends nothing more, which peeking does not tell behind data."""
+    number = getattr(socket, "TCP_INFO", None)
+    if number is None:
+        return False  # not Linux: the timeout ends it
+    # The first byte of struct tcp_info is the state (linux/tcp.h), and 8 is TCP_CLOSE_WAIT.
+    return accepted.getsockopt(socket.IPPROTO_TCP, number, 1) == b"\x08"
 
 
 async def _wait_readable(accepted: socket.socket) -> None:

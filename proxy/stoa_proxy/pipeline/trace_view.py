@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
 
 from stoa_proxy.core.backend import Backend, Upstream
+from stoa_proxy.core.backend_auth import BasicAuth, ClientCredentials
 from stoa_proxy.core.exchange import Echo, Forward, RequestContext
 from stoa_proxy.core.match import Target, edit_query, parameter_name
 from stoa_proxy.core.model import Consumer, Route
@@ -16,6 +18,8 @@ from stoa_proxy.http.heads import Header, RequestHead
 from stoa_proxy.pipeline.trace import Call, Step, Trace, context_of
 
 _HIDDEN = "***"
+# What is shorter stands in many a text by chance.
+_SHORTEST_SECRET = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,9 @@ def _upstream(plan: Forward | Echo) -> dict[str, object]:
 def _query(raw: str, context: RequestContext) -> str:
     names = {parameter_name(part) for part in raw.split("&")}
     secret = context.secret_query | context.hidden_query
+    if isinstance(context.backend, Backend) and context.backend.base_query:
+        # What the URL of a backend carries may be a credential under any name.
+        secret |= {parameter_name(part) for part in context.backend.base_query.split("&")}
     return edit_query(raw, {one for one in names if one in secret or names_credential(one)}, None)
 
 
@@ -156,10 +163,13 @@ def _headers(headers: Iterable[Header], context: RequestContext | None) -> list[
 def _answer(
     answer: Answer, context: RequestContext | None, decided_by: PolicyLabel | None
 ) -> dict[str, object]:
+    content = answer.body
+    for secret in _sent_secrets(context):
+        content = content.replace(secret, _HIDDEN.encode())
     try:
-        body, encoding = answer.body.decode(), "utf-8"
+        body, encoding = content.decode(), "utf-8"
     except UnicodeDecodeError:
-        body, encoding = base64.b64encode(answer.body).decode(), "base64"
+        body, encoding = base64.b64encode(content).decode(), "base64"
     is_policys = answer.source == "policy" and decided_by is not None
     return {
         "status": answer.status,
@@ -170,6 +180,21 @@ def _answer(
         "body_encoding": encoding,
         "body_cut": answer.is_cut,
     }
+
+
+def _sent_secrets(context: RequestContext | None) -> list[bytes]:
+    """Return the credentials that the backend got, for some respond with what they received."""
+    auth = None if context is None else context.route.backend_auth
+    if context is None or auth is None:
+        return []
+    if isinstance(auth, ClientCredentials):
+        values = [context.notes.get(ClientCredentials)]
+    elif isinstance(auth, BasicAuth):
+        values = [auth.value, auth.password]
+    else:
+        values = [auth.value]
+    found = [one for one in values if isinstance(one, str) and len(one) >= _SHORTEST_SECRET]
+    return [text.encode() for one in found for text in {one, quote(one, safe=""), quote_plus(one)}]
 
 
 def _milliseconds(seconds: float) -> float:

@@ -213,7 +213,8 @@ def _lifetime(seconds: object) -> float:
         seconds = int(seconds[:9])  # some servers write a number as text
     if seconds is None:
         return _LIFETIME
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+    # RFC 6749, 5.1 counts whole seconds. With less than one each request would ask for a token.
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 1:
         raise ServiceFailed("the token endpoint's token has ended already")
     # First the lesser one: an integer may be beyond all floats.
     return float(min(seconds, _LONGEST_LIFETIME))

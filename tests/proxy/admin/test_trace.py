@@ -279,6 +279,32 @@ async def test_a_trace_that_sends_nothing_takes_no_backends_turn(
     assert found["calls"][0]["upstream"].startswith(upstreams[1].url)
 
 
+@pytest.mark.parametrize(
+    "auth",
+    [
+        {"in": "header", "name": "X-Custom", "value": "backend+secret"},
+        {"in": "query", "name": "custom", "value": "backend+secret"},
+        {"type": "basic", "username": "u", "password": "backend+secret"},
+    ],
+)
+async def test_a_backend_that_responds_with_what_it_got_shows_no_credential_of_its_own(
+    api: Api, upstream: Upstream, auth: dict[str, str]
+) -> None:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        basic = request.headers.get("Authorization", "").removeprefix("Basic ")
+        decoded = base64.b64decode(basic).decode()
+        return web.Response(text=f"{request.path_qs} {dict(request.headers)} {decoded}")
+
+    upstream.answer = answer
+    await api.route(f"{upstream.url}?sig=of-the-url", "/a", backend_auth=auth)
+    found = await trace(api, "/a")
+    assert "***" in found["answer"]["body"]
+    assert "sig=of-the-url" in found["answer"]["body"], "of that nobody knows what it is"
+    text = json.dumps(found)
+    assert "secret" not in text
+    assert "of-the-url" not in json.dumps(found["upstream"])
+
+
 async def test_a_token_for_a_backend_is_in_no_trace(
     api: Api, upstream: Upstream, start_upstream: Callable[..., Awaitable[Upstream]]
 ) -> None:

@@ -96,6 +96,10 @@ class RenderedCatalog:
             file.relative_to(self.snapshots).as_posix(): file
             for file in sorted(self.snapshots.rglob("*.json"))
         }
+        # A link that somebody committed would show a file of the machine in the differences.
+        for path, file in held.items():
+            if file.is_symlink():
+                pytest.fail(f"the snapshot {path} is a symbolic link", pytrace=False)
         if self._update:
             self._write(held)
             return
@@ -120,11 +124,14 @@ class RenderedCatalog:
             pytest.fail(text, pytrace=False)
 
     def _write(self, held: Mapping[str, Path]) -> None:
+        from stoa_gitops.foundation.files import replace_inside
+
         for path, text in self.texts.items():
-            file = self.snapshots / path
-            file.parent.mkdir(parents=True, exist_ok=True)
             if path not in held or held[path].read_text("utf-8") != text:
-                file.write_text(text, "utf-8")
+                try:
+                    replace_inside(self.snapshots, path, text.encode(), mode=0o644)
+                except OSError as error:
+                    pytest.fail(f"{path} cannot be written: {error.strerror}", pytrace=False)
         for path, file in held.items():
             if path not in self.texts:
                 file.unlink()

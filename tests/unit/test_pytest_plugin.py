@@ -65,6 +65,26 @@ def test_snapshots_are_written_compared_and_removed(here: Path) -> None:
     assert run(here)[0] == 0
 
 
+def test_nothing_is_read_or_written_through_a_link(here: Path) -> None:
+    folder, outside = here / "__stoa_snapshots__/test_catalog", here / "outside"
+    outside.mkdir()
+    (outside / "secret.json").write_text("of-the-machine")
+    (folder / "local").mkdir(parents=True)
+    (folder / "local/api").symlink_to(outside)
+    code, text = run(here, "--stoa-update")
+    assert code == 1
+    assert "a folder on the way is a symbolic link" in text
+    assert [file.name for file in outside.iterdir()] == ["secret.json"]
+    (folder / "local/api").unlink()
+    (folder / "local/x.json").symlink_to(outside / "secret.json")
+    for arguments in ((), ("--stoa-update",)):
+        code, text = run(here, *arguments)
+        assert code == 1
+        assert "local/x.json is a symbolic link" in text
+        assert "of-the-machine" not in text
+    assert (outside / "secret.json").read_text() == "of-the-machine"
+
+
 def test_an_invalid_catalog_fails_with_its_errors(here: Path) -> None:
     api = here / "catalog/tenants/acme/apis/orders/api.yaml"
     api.write_text(api.read_text().replace("perMinute: 10\n", "perMinutes: 10\n"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
 from typing import Any
@@ -59,8 +60,28 @@ def yaml_text(document: Mapping[str, Any]) -> str:
     # Long texts stay on one line: a folded scalar is hard to review in a diff.
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.dump(document, stream)
+    yaml.dump(_quoted(document), stream)
     return stream.getvalue()
+
+
+# What readers of YAML 1.1 (kubectl, PyYAML) take for a boolean or a number in base 60
+# (yaml.org/type/bool.html, int.html), and characters that some take for a line break.
+_OTHERWISE = re.compile(
+    r"(?i:y|n|yes|no|on|off)|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|(?s:.*[\x80-\x9f].*)"
+)
+
+
+def _quoted(value: Any) -> Any:
+    """Return a value in which texts that others would read otherwise are written in quotes."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    if isinstance(value, Mapping):
+        return {name: _quoted(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_quoted(item) for item in value]
+    if type(value) is str and _OTHERWISE.fullmatch(value):
+        return DoubleQuotedScalarString(value)
+    return value
 
 
 def formatted_bytes(document: Mapping[str, Any]) -> bytes:

@@ -12,6 +12,7 @@ from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.resources import PlanHints
 from tests.adapters.kong.double import KongDouble
 from tests.adapters.kong.testbed import apis, kong, limit, policy, statuses
+from tests.contract.rig import HMACS, SECRETS
 
 VERSIONS = ("3.4.2", "3.9.1")
 MOBILE = Key("application", "acme", "mobile")
@@ -279,3 +280,34 @@ async def test_a_limit_counted_by_something_else_by_hand_is_taken_back_beside_a_
         assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
         assert plugin["id"] in testbed.double.entities["plugins"]
         assert (await testbed.plan(specs)).is_empty
+
+
+def _with_keys(*names: str) -> dict[Key, Any]:
+    keys = [{"type": "api_key", "key": {"$secret": f"env:{name}"}} for name in names]
+    return {**apis("billing", plans=PLANS), MOBILE: {**SPEC, "credentials": keys}}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_keys_that_change_places_are_never_away(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each key is unique on the node: 409 for a second credential with it (seen on 3.9.1)."""
+    for name in "ABCDE":
+        monkeypatch.setitem(SECRETS, f"env:{name}", f"key-{name}")
+        monkeypatch.setitem(HMACS, f"env:{name}", f"hmac-{name}")
+    lives = [("A", "B"), ("B", "A"), ("C", "B", "A"), ("A", "C"), ("C",), ("D", "E", "C"), ("E",)]
+    async with kong(version, "postgres") as testbed:
+        known: dict[str, str] = {}
+        for names in lives:
+            start = len(testbed.double.requests)
+            outcomes = await testbed.converge(_with_keys(*names))
+            assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+            assert (await testbed.plan(_with_keys(*names))).is_empty
+            held = testbed.double.entities["keyauth_credentials"].values()
+            ids = {one["key"]: one["id"] for one in held}
+            assert len(ids) == len(names)
+            kept = ids.keys() & known.keys()
+            assert {key: ids[key] for key in kept} == {key: known[key] for key in kept}
+            gone = {r for r in testbed.requests_since(start) if r.startswith("DELETE /key-auths")}
+            assert not [one for one in gone for key in kept if ids[key] in one]
+            known = ids

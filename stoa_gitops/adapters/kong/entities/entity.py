@@ -98,11 +98,17 @@ class ApiParts:
 
 @dataclass(frozen=True, slots=True)
 class ApplicationParts:
-    """What consumer, credentials and groups of one application are compiled from; with secrets."""
+    """What consumer, credentials and groups of one application are compiled from; with secrets.
+
+    credential_numbers  Kong's type and key -> number that the id of a credential on the node has
+    """
 
     key: Key
     consumer_id: str
     value: Mapping[str, Value]
+    credential_numbers: Mapping[tuple[str, str], int] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
 
 @dataclass(frozen=True, slots=True)

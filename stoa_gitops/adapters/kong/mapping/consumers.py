@@ -32,6 +32,7 @@ from stoa_gitops.adapters.kong.mapping import closing
 from stoa_gitops.adapters.kong.mapping.credentials import (
     Credential,
     credential_entities,
+    credential_numbers,
     read_credentials,
     unsafe_keys,
 )
@@ -224,7 +225,8 @@ def _decompile(
         "credentials": [one.value for one in credentials],
         "subscriptions": _read_subscriptions(found, key),
     }
-    parts = ApplicationParts(key, identifier, value)
+    numbers = credential_numbers(entities, key, owner)
+    parts = ApplicationParts(key, identifier, value, numbers)
     try:
         rebuilt = _entities(parts, _read_limits(found), _read_ended(found), node, owner, keeps=True)
     except Inexpressible as error:

@@ -2,12 +2,18 @@
 
 The texts of these entities hold secrets in clear, as Kong wants them. A tag keeps a fingerprint of
 what was written, so that a key that somebody else put there is recognised.
+
+Ids are made of numbers. A key keeps its id wherever it stands: no two credentials may have one key,
+so with a database one that changed its id would be refused (409), or away for a moment. Where its
+number is not its place, a tag `stoa-place:<place> <number>` has both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import ApplicationParts, Entity, JsonTree, NodeInfo
@@ -27,6 +33,8 @@ from stoa_gitops.model.secret import Secret
 
 KEYS: Final = "keyauth_credentials"
 JWTS: Final = "jwt_secrets"
+_PARTS: Final = {KEYS: "key", JWTS: "jwt"}
+_PLACE: Final = re.compile(r"([0-9]{1,6}) ([0-9]{1,6})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +59,41 @@ def credential_entities(
     get, and for a token's key that is no public key.
     """
     credentials: Any = parts.value["credentials"]
-    return [
-        _entity(parts, index, one, owner, None if keeps else node)
+    found = [
+        _tree(parts, index, one, owner, None if keeps else node)
         for index, one in enumerate(credentials)
     ]
+    numbers = _numbers([(name, tree["key"]) for name, tree in found], parts.credential_numbers)
+    for place, ((entity_type, tree), number) in enumerate(zip(found, numbers, strict=True)):
+        tree["id"] = parts.key.identifier(owner, f"{_PARTS[entity_type]}|{number}")
+        if number != place:
+            tree["tags"].append(f"stoa-place:{place} {number}")
+    return [Entity.of(entity_type, tree) for entity_type, tree in found]
 
 
-def _entity(
+def _numbers(
+    keys: Sequence[tuple[str, str]], known: Mapping[tuple[str, str], int]
+) -> Iterator[int]:
+    """Yield the number of each key: the one that it has, else its place or the first free one."""
+    left = {key: known[key] for key in keys if key in known}
+    taken = {(entity_type, number) for (entity_type, _), number in left.items()}
+    for place, key in enumerate(keys):
+        number = left.pop(key, None)
+        if number is None:
+            number = next(n for n in chain([place], count()) if (key[0], n) not in taken)
+            taken.add((key[0], number))
+        yield number
+
+
+def _tree(
     parts: ApplicationParts,
     index: int,
     credential: Mapping[str, Any],
     owner: str,
     node: NodeInfo | None,
-) -> Entity:
+) -> tuple[str, JsonTree]:
+    """Return Kong's type of a credential, and its tree without an id."""
+
     def revealed(name: str) -> str:
         secret = credential.get(name)
         # Kong generates a key or secret where none is sent, and another one at each load.
@@ -75,17 +105,16 @@ def _entity(
     tree: JsonTree = {"consumer": {"id": parts.consumer_id}}
     if credential["type"] == "api_key":
         key = revealed("key")
-        printed, entity_type, part = key, KEYS, f"key|{index}"
+        printed, entity_type = key, KEYS
         tree["key"] = key
     elif credential["type"] == "jwt":
         key, issuer = revealed("key"), revealed("clientId")
-        printed, entity_type, part = token_fingerprint_input(issuer, key), JWTS, f"jwt|{index}"
+        printed, entity_type = token_fingerprint_input(issuer, key), JWTS
         tree |= {"key": issuer, **_verifying(key, node)}
     else:
         raise Inexpressible(f"Kong is not told credentials of type {credential['type']}")
-    tree["id"] = parts.key.identifier(owner, part)
     tree["tags"] = [owner_tag(owner), f"stoa-print:{fingerprint(printed)}"]
-    return Entity.of(entity_type, tree)
+    return entity_type, tree
 
 
 def _verifying(key: str, node: NodeInfo | None) -> dict[str, str]:
@@ -148,17 +177,46 @@ def read_credentials(
     keys: Sequence[JsonTree], jwts: Sequence[JsonTree], key: Key, owner: str
 ) -> list[Credential]:
     """Return the credentials of a consumer: ours in the order of writing, then the others."""
-    found = {tree["id"]: _read_key(tree, owner) for tree in keys}
-    found |= {tree["id"]: _read_jwt(tree, owner) for tree in jwts}
-    places = {identifier: n for n, identifier in enumerate(_places(key, owner, len(found)))}
-    return [found[i] for i in sorted(found, key=lambda i: (places.get(i, len(places)), i))]
+    found = [_read_key(tree, owner) for tree in keys]
+    found += [_read_jwt(tree, owner) for tree in jwts]
+    places = _places(found, key, owner)
+    last = (1 + max((place for place, _ in places.values()), default=0), 0)
+    return sorted(found, key=lambda one: (places.get(one.tree["id"], last)[0], one.tree["id"]))
 
 
-def _places(key: Key, owner: str, count: int) -> Iterator[str]:
+def credential_numbers(
+    entities: Iterable[Entity], key: Key, owner: str
+) -> Mapping[tuple[str, str], int]:
+    """Return the numbers of the ids of ours, by Kong's type and key."""
+    trees = {
+        KEYS: [one.tree for one in entities if one.type == KEYS],
+        JWTS: [one.tree for one in entities if one.type == JWTS],
+    }
+    found = read_credentials(trees[KEYS], trees[JWTS], key, owner)
+    places = _places(found, key, owner)
+    return {
+        (one.entity_type, str(one.tree.get("key", ""))): places[one.tree["id"]][1]
+        for one in found
+        if one.tree["id"] in places
+    }
+
+
+def _places(found: Sequence[Credential], key: Key, owner: str) -> Mapping[str, tuple[int, int]]:
+    """Return place and number of each id that is ours."""
+    known: dict[str, tuple[int, int]] = {}
     # A few more than there are: one in the middle may have been taken away.
-    for index in range(count + 8 if count else 0):
-        yield key.identifier(owner, f"key|{index}")
-        yield key.identifier(owner, f"jwt|{index}")
+    for number in range(len(found) + 8 if found else 0):
+        for part in _PARTS.values():
+            known[key.identifier(owner, f"{part}|{number}")] = number, number
+    for one in found:
+        for text in tag_values(one.tree, "place"):
+            written = _PLACE.fullmatch(text)
+            if written is None:
+                continue
+            place, number = int(written[1]), int(written[2])
+            if one.tree["id"] == key.identifier(owner, f"{_PARTS[one.entity_type]}|{number}"):
+                known[one.tree["id"]] = place, number
+    return {one.tree["id"]: known[one.tree["id"]] for one in found if one.tree["id"] in known}
 
 
 def _read_key(tree: JsonTree, owner: str) -> Credential:

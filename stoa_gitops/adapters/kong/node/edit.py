@@ -10,6 +10,7 @@ from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity
 from stoa_gitops.adapters.kong.entities.ownership import parent_id
 from stoa_gitops.adapters.kong.entities.tags import other_owner, owner_tag
+from stoa_gitops.adapters.kong.mapping.credentials import credential_numbers
 from stoa_gitops.adapters.kong.mapping.mappers import (
     decompile_api,
     decompile_application,
@@ -250,13 +251,15 @@ class _Editor:
             return
         known = self._snapshot.groups.get(key)
         consumer = key.identifier(self._owner)
+        numbers: Mapping[tuple[str, str], int] = {}
         if known is not None:
             consumer = known.root
+            numbers = credential_numbers(known.entities, key, self._owner)
         elif change.adopts:
             consumer = change.gateway_id
         try:
             value = stored_spec(APPLICATION, change.spec.value)
-            self._put_application(ApplicationParts(key, consumer, value))
+            self._put_application(ApplicationParts(key, consumer, value, numbers))
         except StoaGitopsError as error:
             self._failures[change] = error
             return

@@ -7,6 +7,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, NodeInfo, Options
+from stoa_gitops.adapters.kong.mapping.balancing import has_probe_of_one_name
 from stoa_gitops.adapters.kong.mapping.rules import stored_spec
 from stoa_gitops.adapters.kong.policies import MAPPINGS
 from stoa_gitops.model.canonical import canonical_duration, canonical_size
@@ -217,8 +218,13 @@ def parts_of(api: dict[str, Any] | None, found: dict[str, dict[str, Any]]) -> Ap
 
 
 def _fits(parts: ApiParts) -> bool:
-    """Whether no window of a plan stands beside a limit by address or header."""
-    api: Any = parts.api or {"plans": []}
+    """Whether no window of a plan stands beside a limit by address or header.
+
+    And no circuit breaker beside several backends that its probes cannot tell apart.
+    """
+    api: Any = parts.api or {"plans": [], "backend": {}}
+    if "circuit_breaker" in parts.policies and has_probe_of_one_name(api["backend"]):
+        return False
     asked = {c["by"] for n, c in parts.policies.items() if n in ("rate_limit", "quota")}
     return asked <= {"consumer"} or not any(
         plan.keys() - {"name", "burst"} for plan in api["plans"]

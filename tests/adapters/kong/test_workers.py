@@ -106,3 +106,42 @@ async def test_only_apis_that_keep_callers_out_wait(
         assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
     assert bool(waited) == waits
     assert all(10.0 < one <= 12.0 for one in waited)
+
+
+async def test_an_inactive_api_without_a_key_is_never_open() -> None:
+    """Its plugin needs the route first (400 else), and goes with it."""
+    double = KongDouble(database="postgres", worker_seconds=0.1)
+    async with kong(double=double) as testbed:
+        runner, url = await listening(double.proxy_app())
+        try:
+            await testbed.converge(KEPT)
+            specs = {**KEPT, **apis("billing", active=False)}
+            outcomes, coming = await _statuses_during(testbed.converge(specs), url)
+            assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+            assert (await testbed.plan(specs)).is_empty
+            outcomes, going = await _statuses_during(testbed.converge(KEPT), url)
+            assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        finally:
+            await runner.cleanup()
+        assert coming == {404, 503}
+        assert going <= {404, 503}
+        assert (await testbed.plan(KEPT)).is_empty
+
+
+async def test_an_upstream_goes_once_no_worker_sends_requests_there() -> None:
+    """Seen on a real node: 503 for 4 s after several backends had become one."""
+    double = KongDouble(database="postgres", worker_seconds=0.1)
+    breaker = policy("billing", "circuit_breaker", {"failures": 3, "window": "1m", "reset": "2s"})
+    one = {**KEPT, **apis("billing")}
+    async with kong(double=double) as testbed:
+        runner, url = await listening(double.proxy_app())
+        try:
+            await testbed.converge(one)
+            await testbed.converge({**one, **dict([breaker])})
+            assert testbed.double.entities["upstreams"]
+            outcomes, seen = await _statuses_during(testbed.converge(one), url)
+        finally:
+            await runner.cleanup()
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        assert seen == {200}
+        assert not testbed.double.entities["upstreams"]

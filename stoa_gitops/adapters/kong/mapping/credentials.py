@@ -194,9 +194,10 @@ def credential_numbers(
     }
     found = read_credentials(trees[KEYS], trees[JWTS], key, owner)
     places = _places(found, key, owner)
+    # Of two with one key, which a document may name, the first counts.
     return {
         (one.entity_type, str(one.tree.get("key", ""))): places[one.tree["id"]][1]
-        for one in found
+        for one in reversed(found)
         if one.tree["id"] in places
     }
 

@@ -27,7 +27,7 @@ from stoa_gitops.adapters.kong.node.edit import EditResult, PendingChange, apply
 from stoa_gitops.adapters.kong.node.session import NodeSession
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, NodeSnapshot
 from stoa_gitops.adapters.kong.writing.preflight import conflicts
-from stoa_gitops.adapters.kong.writing.settling import Settling
+from stoa_gitops.adapters.kong.writing.settling import Settling, closed_routes, hidden_route
 from stoa_gitops.errors import GatewayError, GatewayUnreachable, ObjectConflict
 from stoa_gitops.model.keys import POLICY, Key
 
@@ -179,7 +179,14 @@ class DatabaseWriter:
         for nameless in _in_the_way(old, new):
             undo.append((nameless, old[nameless.type, nameless.id]))
             await self._put(nameless)
-        for entity in sorted(new.values(), key=_put_rank):
+        for route in _closed_routes_of(old, gone_from=new):
+            # Their plugins go with them, and may be out of force first.
+            undo.append((route, route))
+            await self._put(hidden_route(route))
+            self._settling.note_hidden(key)
+        for entity in _steps(
+            new, old.keys() | {("routes", ident) for ident in foreign.get("routes", {})}
+        ):
             at = (entity.type, entity.id)
             if old.get(at) == entity:
                 continue
@@ -192,12 +199,16 @@ class DatabaseWriter:
             undo.append((entity, known))
             await self._put(entity)
             self._settling.note_put(key, entity, is_new=known is None)
+        leaves_upstream = any(name == "upstreams" for name, _ in old.keys() - new.keys())
         for at in sorted(
             old.keys() - new.keys(), key=lambda at: _write_rank(old[at]), reverse=True
         ):
             # What somebody moved by hand from one object to another was taken back meanwhile.
             if self._session.written.get(at, key) == key:
-                await self._settling.before_delete(key, old[at], edit.base.node.settling_seconds)
+                seconds = edit.base.node.settling_seconds
+                await self._settling.before_delete(key, old[at], seconds)
+                if leaves_upstream and at[0] in ("upstreams", "targets"):
+                    await self._settling.before_upstream_goes(key, seconds)
                 await self._delete(old[at], undo)
                 self._settling.note_deleted(key, old[at])
 
@@ -275,6 +286,30 @@ def _in_the_way(
         for at, one in old.items()
         if one.type == "routes" and at in new and wanted.get(one.tree.get("name"), at) != at
     ]
+
+
+def _closed_routes_of(
+    entities: Mapping[tuple[str, str], Entity], *, gone_from: Collection[tuple[str, str]]
+) -> list[Entity]:
+    """Return the routes with a plugin of their own that closes them, unless they are there still.
+
+    Both at once cannot come or go: a route without the plugin is open for as long as workers take.
+    """
+    closed = closed_routes(entities.values())
+    return [
+        one
+        for at, one in entities.items()
+        if one.type == "routes" and one.id in closed and at not in gone_from
+    ]
+
+
+def _steps(
+    new: Mapping[tuple[str, str], Entity], known: Collection[tuple[str, str]]
+) -> list[Entity]:
+    """Return what is put, in order; a new route that is closed comes hidden before its plugin."""
+    late = _closed_routes_of(new, gone_from=known)
+    hidden = {one.id: hidden_route(one) for one in late}
+    return [hidden.get(one.id, one) for one in sorted(new.values(), key=_put_rank)] + late
 
 
 def _conflicting_entities(entity: Entity, gone: list[Entity]) -> list[Entity]:

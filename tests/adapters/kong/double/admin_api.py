@@ -92,6 +92,8 @@ class KongDouble(Faults):
         """Id of each entity that was new in the database -> when, by the monotonic clock."""
         self.deleted: list[tuple[float, str, Entity]] = []
         """When, type and entity of what was deleted from the database."""
+        self.changed: list[tuple[float, str, Entity]] = []
+        """When, type and former entity of what was changed in the database."""
         self.now = now
         self._refuse: Predicate | None = None
         self.schemas = SchemaSet(version, database, plugins)
@@ -308,6 +310,8 @@ class KongDouble(Faults):
         moment, after = time.monotonic(), self.entities.get(kind, {})
         self.written.update(dict.fromkeys(after.keys() - before.keys(), moment))
         self.deleted += [(moment, kind, before[ident]) for ident in before.keys() - after.keys()]
+        changed = [ident for ident in before.keys() & after.keys() if before[ident] != after[ident]]
+        self.changed += [(moment, kind, before[ident]) for ident in changed]
 
     async def _status_port(self, request: web.Request) -> web.StreamResponse:
         answer = NOT_FOUND

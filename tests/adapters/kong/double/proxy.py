@@ -62,7 +62,15 @@ class Proxy:
                 return over
         if "request-termination" in plugins:
             return self._terminated(plugins["request-termination"]["config"], headers)
+        if self._leads_nowhere(match.service):
+            return self._refused(503, "name resolution failed")
         return web.json_response(_echo(match, request, consumer), headers=headers)
+
+    def _leads_nowhere(self, service: Entity | None) -> bool:
+        """Whether a service names an upstream that is gone: its name is no host of DNS."""
+        gone = {one["name"] for _, kind, one in self._double.deleted if kind == "upstreams"}
+        there = {one["name"] for one in self._double.entities.get("upstreams", {}).values()}
+        return service is not None and service["host"] in gone - there
 
     def _tables(self) -> dict[str, dict[str, Entity]]:
         """Return old or new tables: after a change Kong's workers switch one after the other."""
@@ -78,7 +86,8 @@ class Proxy:
         """Return what a worker has whose timers strike in the worst order (3.9.1, PostgreSQL).
 
         Routes and plugins are taken over by a timer each: here new routes and deleted plugins at
-        once, new plugins and deleted routes as late as may be.
+        once, new plugins and deleted routes as late as may be. A changed route is found both ways,
+        a changed service leads where it led. Upstreams and targets are taken over at once.
         """
         since = time.monotonic() - self._double.worker_seconds
         tables = dict(self._double.entities)
@@ -94,6 +103,13 @@ class Proxy:
                 if deleted == kind and moment > since
             }
             tables[kind] = {**late, **tables.get(kind, {})}
+        for moment, kind, one in self._double.changed:
+            if moment <= since:
+                continue
+            if kind == "services" and one["id"] in tables[kind]:
+                tables[kind][one["id"]] = one
+            if kind == "routes":
+                tables[kind][f"{one['id']} {moment}"] = one
         return tables
 
     def _plugins(

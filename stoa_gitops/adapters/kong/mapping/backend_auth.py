@@ -25,6 +25,8 @@ _QUERY_NAME: Final = re.compile(r"[!-+.0-9;-~-]{1,100}")
 
 def auth_losses(auth: Mapping[str, Any]) -> Iterator[Loss]:
     """Yield what Kong cannot do of a backend's credential; its value is checked where known."""
+    if "in" not in auth:
+        return  # another type, which the capabilities refuse
     if auth["in"] == "header":
         loss = header_loss(auth["name"], "the backend's header")
         if loss is not None:

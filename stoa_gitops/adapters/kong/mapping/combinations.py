@@ -71,7 +71,7 @@ def losses_of_pairs(
         )
     yield from _limit_losses(api["plans"] if api else (), configs)
     auth = api["backend"].get("auth") if api else None
-    if auth is not None and auth["in"] == "header" and "headers" in configs:
+    if auth is not None and auth.get("in") == "header" and "headers" in configs:
         edits = configs["headers"].get("request", {})
         edited = {name.lower() for step in ("set", "add", "remove") for name in edits.get(step, ())}
         if auth["name"].lower() in edited:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
@@ -10,12 +12,14 @@ from stoa_gitops.adapters.kong.entities.entity import NodeInfo, Options
 from stoa_gitops.adapters.kong.mapping.rules import (
     DECLARED,
     capabilities_of,
+    losses,
     path_notes,
     refuse_unsupported,
 )
 from stoa_gitops.adapters.memory.rules import CAPABILITIES
 from stoa_gitops.errors import GatewayRefused
-from stoa_gitops.model.keys import POLICY, Key
+from stoa_gitops.model.keys import API, POLICY, Key
+from tests.contract.rig import api
 from tests.unit.adapters.kong.specs import NEW, OWNER, PLUGINS
 
 UNSUPPORTED = {
@@ -99,3 +103,17 @@ def test_the_note_says_how_paths_are_written() -> None:
     by_letters = NodeInfo((3, 9, 1), PLUGINS, options=Options(paths="prefix"))
     assert path_notes(NEW)[0] == "paths as regular expressions"
     assert path_notes(by_letters)[0] == "paths by letters"
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        {"type": "basic", "username": "u", "password": "p"},
+        {"type": "oauth2_client_credentials", "tokenUrl": "https://id.example", "clientId": "c"},
+    ],
+    ids=lambda auth: str(auth["type"]),
+)
+def test_a_credential_of_another_type_is_left_to_the_capabilities(auth: dict[str, Any]) -> None:
+    spec = api("billing")
+    spec["backend"] = {**spec["backend"], "auth": auth}
+    assert losses(API, spec, None) == ()

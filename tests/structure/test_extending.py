@@ -16,7 +16,10 @@ import pytest
 from tests.structure.repository import ROOT
 
 PAGE = ROOT / "docs" / "extending.md"
-COPIED = ("stoa_gitops", "proxy", "bootstrap", "schemas", "docs", "tests", "pyproject.toml")
+COPIED = (
+    "stoa_gitops", "proxy", "bootstrap", "schemas", "docs", "tests", "integrations",
+    "pyproject.toml",
+)  # fmt: skip
 # A file under its name, a patch of one file, or commands with what they print.
 STEP = re.compile(
     r"^\*\*`(?P<path>[^`]+)`\*\*\n\n```\w+\n(?P<file>.*?)^```$"

@@ -242,8 +242,8 @@ async def test_foreign_objects_are_adopted_by_name_or_written_down(tmp_path: Pat
             "adopt", "edge", "--write", str(catalog.root), *where(catalog), **ENV
         )
         assert code == 0, err
-        assert "1 object written;" in err
-        assert out.strip().endswith("tenants/acme/apis/legacy/api.yaml")
+        assert "1 document for edge: 1 created" in err
+        assert str(catalog.root / "tenants/acme/apis/legacy/api.yaml") in out.splitlines()
         code, out, _ = await run_command("plan", *where(catalog), **ENV)
         assert "stoa-gitops adopt edge api/acme/legacy" in out
         adopt = ("adopt", "edge", "api/acme/legacy", *where(catalog), "--yes")

@@ -67,9 +67,10 @@ async def test_gateways_that_registered_are_shown_and_forgotten(tmp_path: Path) 
 
             async def bound() -> dict[str, Any] | None:
                 found = await items(state)
-                return found if "edge/pod-1-edgemcp-prod" in found else None
+                has_shadow = any(name.endswith("-shadow-prod") for name in found)
+                return found if has_shadow and "edge/pod-1-edgemcp-prod" in found else None
 
-            found = await until(bound, "the gateway in the list")
+            found = await until(bound, "both gateways in the list")
             shadow = next(name for name in found if name.endswith("-shadow-prod"))
             assert {name: (item["status"], item["bound"]) for name, item in found.items()} == {
                 "edge/pod-1-edgemcp-prod": ("DEGRADED", True),

@@ -32,6 +32,14 @@ def sources(*folders: str) -> Iterator[ast.Module]:
             yield ast.parse(path.read_text())
 
 
+def finding_sources() -> Iterator[ast.Module]:
+    """Yield what makes findings; exporters name fields of others' documents in the same form."""
+    for folder in ("stoa_gitops/catalog", "stoa_gitops/foundation"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if "export" not in path.relative_to(ROOT).parts:
+                yield ast.parse(path.read_text())
+
+
 def constants(node: ast.AST) -> Iterator[str]:
     for part in ast.walk(node):
         if isinstance(part, ast.Constant) and isinstance(part.value, str):
@@ -43,7 +51,7 @@ def codes() -> set[str]:
     `code`.
     """
     found: set[str] = set()
-    for module in sources("stoa_gitops/catalog", "stoa_gitops/foundation"):
+    for module in finding_sources():
         for node in ast.walk(module):
             if isinstance(node, ast.Call):
                 words = (arg.value for arg in node.args if isinstance(arg, ast.Constant))
@@ -59,7 +67,7 @@ def codes() -> set[str]:
 def families() -> set[str]:
     """First words of codes that are put together where they are needed."""
     found = set()
-    for module in sources("stoa_gitops/catalog", "stoa_gitops/foundation"):
+    for module in finding_sources():
         for node in ast.walk(module):
             if isinstance(node, ast.Call):
                 parts = list(node.args)

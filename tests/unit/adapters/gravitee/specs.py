@@ -23,7 +23,7 @@ NEW: Final = GatewayInfo(version="4.12 or later", policies=PLUGINS, resources=fr
 FREE: Final = GatewayInfo(
     policies=PLUGINS,
     resources=frozenset({"cache"}),
-    key_fields=frozenset({"apiKeyHeader", "source"}),
+    schemas={"policies/api-key": {"properties": {"apiKeyHeader": {}, "source": {}}}},
     options=Options(visibility="PUBLIC", lifecycle="PUBLISHED", labels=("a", "b")),
 )
 infos = st.sampled_from([NEW, FREE])

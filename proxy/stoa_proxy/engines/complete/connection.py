@@ -19,6 +19,7 @@ from stoa_proxy.engines.complete.slow_clients import SlowClientGuard
 from stoa_proxy.errors import FramingRefused
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.connection_shares import ConnectionShares, Held, ShareBounds
+from stoa_proxy.foundation.transports import release
 from stoa_proxy.http.framing import Framing
 
 _log = logging.getLogger("stoa_proxy.engine")
@@ -84,6 +85,7 @@ class Connection(web.RequestHandler):
         self._slow_client_guard.stop()
         self._server.shares.remove(self)
         super().connection_lost(exc)
+        release(self._client_transport)
 
     @property
     def is_idle(self) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from stoa_proxy.engines.complete.slow_clients import SlowClientGuard
 from stoa_proxy.engines.fast.timer import LazyTimer
+from stoa_proxy.foundation.transports import release
 
 if TYPE_CHECKING:
     from stoa_proxy.engines.fast.engine import FastEngine
@@ -76,6 +77,7 @@ class ClientLink(asyncio.Protocol):
         if self._exchange is not None:
             exchange, self._exchange = self._exchange, None
             exchange.abandon()
+        release(self.transport)
 
     @property
     def is_idle(self) -> bool:

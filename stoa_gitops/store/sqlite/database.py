@@ -72,6 +72,9 @@ class Database:
             utils = Utils(self._connection, execute_plugins=False)
             # Off by default, and outcomes go with their cycle by ON DELETE CASCADE.
             self._connection.execute("PRAGMA foreign_keys=ON")
+            # KiB of pages beside the system's own cache, 2,000 by default: what is read more than
+            # once fits, and scans of a large store fit in neither.
+            self._connection.execute("PRAGMA cache_size=-512")
             # With a write-ahead log NORMAL may lose the last commits at a power cut: what was
             # applied would then be unknown.
             self._connection.execute("PRAGMA synchronous=FULL")

@@ -46,7 +46,8 @@ class ControlProtocol(web.RequestHandler):
 
     # As aiohttp's own: a dict for each of five thousand connections is a megabyte.
     __slots__ = (
-        "_clock", "_is_trusted", "_shares", "_timer", "client_address", "is_spare", "is_working"
+        "_clock", "_deadline", "_is_trusted", "_shares", "_timer", "client_address", "is_spare",
+        "is_working",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +67,7 @@ class ControlProtocol(web.RequestHandler):
         )
         self._shares = shares
         self._clock = loop
+        self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.client_address = "unknown"
         self.is_spare = False
@@ -121,9 +123,20 @@ class ControlProtocol(web.RequestHandler):
 
     def allow(self, seconds: float) -> None:
         """Restart the timer with these seconds."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._clock.call_later(seconds, self.abort_connection)
+        deadline = self._deadline = self._clock.time() + seconds
+        # One that is due before only looks again: a cancelled one stays in the loop's list, and
+        # each request would leave two or three there.
+        if self._timer is None or self._timer.when() > deadline:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._clock.call_at(deadline, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._clock.time() < self._deadline:
+            self._timer = self._clock.call_at(self._deadline, self._look)
+        else:
+            self.abort_connection()
 
     def abort_connection(self) -> None:
         """Drop the connection without a response."""

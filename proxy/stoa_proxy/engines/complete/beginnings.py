@@ -63,6 +63,8 @@ class Beginnings:
         self._counts: Counter[str] = Counter()
         self._throttled_log = ThrottledLog(_log, clock)
         self._looking: asyncio.Task[None] | None = None
+        # Those that wait for what a client sends, and all.
+        self._waiting: set[asyncio.Task[object]] = set()
         self._running: set[asyncio.Task[object]] = set()
 
     def start(self) -> None:
@@ -72,25 +74,30 @@ class Beginnings:
 
     async def stop(self) -> None:
         """Begin no more, and close what has not begun."""
-        tasks = [*self._running, *([self._looking] if self._looking else [])]
-        for task in tasks:
+        looking = [self._looking] if self._looking else []
+        # No others: uvloop loses a connection whose task is cancelled while it is made.
+        for task in [*self._waiting, *looking]:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._running, *looking, return_exceptions=True)
         self._looking = None
 
     def begin(
         self, accepted: socket.socket, peer: str, make_protocol: Callable[[], asyncio.Protocol]
     ) -> None:
         """Give an accepted connection a protocol, in a task, or close it."""
+        waits = self._certificates is not None or self._expects_header
         task = asyncio.get_running_loop().create_task(
-            self._open(accepted, make_protocol)
-            if self._certificates is None and not self._expects_header
-            else self._begin(accepted, peer, make_protocol)
+            self._begin(accepted, peer, make_protocol)
+            if waits
+            else self._open(accepted, make_protocol)
         )
         self._running.add(task)
+        if waits:
+            self._waiting.add(task)
 
         def end(ended: asyncio.Task[object]) -> None:
             self._running.discard(ended)
+            self._waiting.discard(ended)
             if ended.cancelled():  # perhaps before its first step
                 accepted.close()
 
@@ -121,6 +128,8 @@ class Beginnings:
                 counted = client_network(client)
         with self._counted(counted) as is_within:
             if is_within:
+                if self._certificates is None and (task := asyncio.current_task()) is not None:
+                    self._waiting.discard(task)  # for nothing more
                 await self._open(accepted, lambda: _announce(make_protocol(), client))
             else:
                 accepted.close()

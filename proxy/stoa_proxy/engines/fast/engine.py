@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from stoa_proxy.engines.base import PolicyPreparer
@@ -16,6 +17,8 @@ from stoa_proxy.engines.fast.quick_checks import CheckLane
 from stoa_proxy.engines.fast.response_head import DateHeader
 from stoa_proxy.foundation.connection_shares import ConnectionShares, Held
 from stoa_proxy.pipeline.sidecar import Sidecar
+
+_ABORT_SECONDS = 1.0
 
 
 class FastEngine(AiohttpEngine):
@@ -95,4 +98,7 @@ class FastEngine(AiohttpEngine):
         except TimeoutError:
             for connection in list(self.connections):
                 connection.transport.abort()
-            await self._emptied.wait()
+            # One of which the loop never says that it is lost must not keep the process.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_ABORT_SECONDS):
+                    await self._emptied.wait()

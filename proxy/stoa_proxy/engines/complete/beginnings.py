@@ -26,6 +26,7 @@ _log = logging.getLogger("stoa_proxy.engine")
 
 _SECONDS = 10.0
 _AT_ONCE = 1024
+_STOP_SECONDS = 0.5
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.5
 PER_CLIENT = 64
 """Connections of one client, of load balancers more, that have not begun yet."""
@@ -75,10 +76,16 @@ class Beginnings:
     async def stop(self) -> None:
         """Begin no more, and close what has not begun."""
         looking = [self._looking] if self._looking else []
-        # No others: uvloop loses a connection whose task is cancelled while it is made.
+        # No others at first: uvloop loses a connection whose task is cancelled while it is made,
+        # and never ends the task of one that is closed meanwhile.
         for task in [*self._waiting, *looking]:
             task.cancel()
-        await asyncio.gather(*self._running, *looking, return_exceptions=True)
+        left = [*self._running, *looking]
+        if left:
+            left = [*(await asyncio.wait(left, timeout=_STOP_SECONDS))[1]]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         self._looking = None
 
     def begin(

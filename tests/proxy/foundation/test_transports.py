@@ -8,9 +8,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.proxy.conftest import Api
+import pytest
+
+from tests.proxy.conftest import ONLY, Api
 from tests.proxy.raw import exchange
 
+pytestmark = pytest.mark.skipif(ONLY == "fast", reason="about transports of asyncio's own loop")
 REQUEST = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 

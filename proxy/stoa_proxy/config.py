@@ -194,9 +194,6 @@ class ProxyConfig:
             raise ConfigInvalid(
                 f"{PROXY_PROTOCOL} needs {PROXIES}: who may say whose request it is"
             )
-        if self.proxy_protocol and self.engine != "aiohttp":
-            # Under uvloop a connection that began with a header was seen to wait for ever.
-            raise ConfigInvalid(f"{PROXY_PROTOCOL} needs {ENGINE}=aiohttp in this version")
         self.guard()
         self.proxies()
         self.callers()

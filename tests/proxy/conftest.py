@@ -33,6 +33,7 @@ OVER_BOTH = (
     "policies/test_logging_policy.py", "policies/test_retry.py", "engines/test_backends.py",
     "engines/test_backend_auth.py", "engines/test_backend_traps.py", "pipeline/test_sidecar.py",
     "test_proxy_mode.py", "shadow/test_shadow.py", "proxy/test_usage.py", "proxy/test_tls.py",
+    "proxy/test_proxy_protocol.py",
 )  # fmt: skip
 ONLY = os.environ.get("PROXY_TEST_ENGINE")
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {

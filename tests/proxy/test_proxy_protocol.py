@@ -16,7 +16,7 @@ from stoa_proxy.engines.complete import beginnings
 from stoa_proxy.errors import ConfigInvalid, ProxyHeaderInvalid
 from stoa_proxy.http.proxy_protocol import LONGEST, ProxyHeader, read_proxy_header
 
-from tests.proxy.conftest import ONLY, TOKEN, Api, Upstream, route_body, running
+from tests.proxy.conftest import TOKEN, Api, Upstream, route_body, running
 
 MAGIC = b"\r\n\r\n\x00\r\nQUIT\n"
 REQUEST = b"GET /a/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -80,12 +80,6 @@ def test_any_bytes_are_read_wait_for_more_or_are_refused(data: bytes) -> None:
     if header is not None:
         assert 0 < header.size <= len(data)
         assert header.client is None or ip_address(header.client)
-
-
-@pytest.fixture(autouse=True)
-def _complete_engine(request: pytest.FixtureRequest) -> None:
-    if "asyncio" in request.keywords and ONLY == "fast":
-        pytest.skip("the fast engine refuses STOA_PROXY_PROTOCOL")
 
 
 def balanced() -> AbstractAsyncContextManager[Api]:
@@ -194,7 +188,5 @@ async def test_a_stop_does_not_wait_for_headers(monkeypatch: pytest.MonkeyPatch)
 def test_it_needs_to_know_the_load_balancer() -> None:
     env = {"STOA_PROXY_PROTOCOL": "true", "STOA_TRUSTED_PROXIES": "10.0.0.0/8"}
     assert config_from_env(env).proxy_protocol is True
-    with pytest.raises(ConfigInvalid, match="STOA_PROXY_ENGINE=aiohttp"):
-        ProxyConfig(proxy_protocol=True, trusted_proxies=("10.0.0.0/8",), engine="fast")
     with pytest.raises(ConfigInvalid, match="STOA_TRUSTED_PROXIES"):
         ProxyConfig(proxy_protocol=True)

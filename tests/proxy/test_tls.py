@@ -224,8 +224,6 @@ async def test_a_client_that_never_shakes_hands_keeps_nobody_out(
 async def test_a_client_behind_a_load_balancer_that_never_shakes_hands_keeps_nobody_out(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if current_engine() == "fast":
-        pytest.skip("the fast engine refuses STOA_PROXY_PROTOCOL")
     monkeypatch.setattr(beginnings, "PER_CLIENT", 3)
     files = authority.issue("first", "first.test")
     balanced: dict[str, Any] = {"trusted_proxies": ("127.0.0.1/32",), "proxy_protocol": True}

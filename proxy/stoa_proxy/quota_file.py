@@ -8,16 +8,16 @@ written anew with what still counts.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from stoa_proxy.core.quotas import PERIODS, QuotaCounters, QuotaKey, SavedCount
+from stoa_proxy.foundation.periodic import Periodic
+from stoa_proxy.foundation.private_files import read_private, write_private
 
 _log = logging.getLogger("stoa_proxy.quotas")
 
@@ -38,8 +38,7 @@ class QuotaFile:
     def __init__(self, counters: QuotaCounters, folder: Path) -> None:
         self._counters = counters
         self._path = folder / FILE_NAME
-        self._task: asyncio.Task[None] | None = None
-        self._ending = asyncio.Event()
+        self._periodic = Periodic(self._write_round, _PAUSE_SECONDS)
         self._lines = 0
         self._is_usable = True
         self._has_failed = False
@@ -47,7 +46,7 @@ class QuotaFile:
     def load(self) -> None:
         """Take counts over from the file; say what is wrong with one that cannot be used."""
         try:
-            content = self._read()
+            content = read_private(self._path, _MAX_BYTES)
         except OSError as error:
             self._is_usable = False
             _log.warning(
@@ -63,28 +62,21 @@ class QuotaFile:
         """Write what changes from now on."""
         if self._is_usable:
             self._counters.watch()
-            self._ending = asyncio.Event()
-            self._task = asyncio.get_running_loop().create_task(self._keep())
+            self._periodic.start(self._rewrite_old)
 
     async def stop(self) -> None:
         """Stop, and write what changed since the last time."""
-        if self._task is None:
-            return
-        # Not cancelled: a thread that replaces the file would go on, and undo what is written next.
-        self._ending.set()
-        await self._task
-        self._task = None
-        await self._write()
+        await self._periodic.stop()
 
-    async def _keep(self) -> None:
+    async def _rewrite_old(self) -> None:
+        """Leave out what counts no more of a file of before."""
         if len(self._counters) or self._path.exists():
             await self._rewrite()
-        ending = asyncio.ensure_future(self._ending.wait())
-        while not self._ending.is_set():
-            await asyncio.wait([ending], timeout=_PAUSE_SECONDS)
-            await self._write()
-            if self._lines > max(_LEAST_LINES, _GROWTH * len(self._counters)):
-                await self._rewrite()
+
+    async def _write_round(self) -> None:
+        await self._write()
+        if self._lines > max(_LEAST_LINES, _GROWTH * len(self._counters)):
+            await self._rewrite()
 
     async def _write(self) -> None:
         """Append what changed; what could not be written is tried again."""
@@ -104,7 +96,7 @@ class QuotaFile:
         """Replace the file by one with what counts now."""
         counts = self._counters.snapshot()
         try:
-            await asyncio.to_thread(self._replace, counts)
+            await asyncio.to_thread(write_private, self._path, b"".join(_serialise(counts)))
         except OSError as error:
             self._report(error)
         else:
@@ -120,21 +112,6 @@ class QuotaFile:
             )
         self._has_failed = True
 
-    def _read(self) -> bytes:
-        """Return the file's content, nothing without a file. Raises OSError."""
-        try:
-            # A link could lead to whatever this process may read, or may write.
-            number = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
-            return b""
-        with os.fdopen(number, "rb") as file:
-            found = os.fstat(number)
-            if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_BYTES:
-                raise OSError(None, "it is no file of this gateway")
-            if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise OSError(None, "others may have written it")
-            return file.read()
-
     def _append(self, content: bytes) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
@@ -142,20 +119,6 @@ class QuotaFile:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-
-    def _replace(self, counts: Iterable[SavedCount]) -> None:
-        partial = self._path.with_name(f".{FILE_NAME}.partial")
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        try:
-            with os.fdopen(os.open(partial, flags, mode=0o600), "wb") as file:
-                file.writelines(_serialise(counts))
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self._path)
-        finally:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
 
 
 def _serialise(counts: Iterable[SavedCount]) -> Iterator[bytes]:

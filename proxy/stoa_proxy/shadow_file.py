@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from stoa_proxy.foundation.periodic import Periodic
 from stoa_proxy.foundation.private_files import read_private, write_private
 from stoa_proxy.shadow.learner import Learner
 from stoa_proxy.shadow.proposals import Proposal
@@ -31,8 +32,7 @@ class ShadowFile:
         self._learner = learner
         self._path = folder / FILE_NAME
         self._proposals = folder / FOLDER / "tenants" / tenant / "apis"
-        self._task: asyncio.Task[None] | None = None
-        self._ending = asyncio.Event()
+        self._periodic = Periodic(self._write, _PAUSE_SECONDS)
         self._saved = 0
         self._is_usable = True
         self._has_failed = False
@@ -65,24 +65,11 @@ class ShadowFile:
     def start(self) -> None:
         """Write what is learned from now on."""
         if self._is_usable:
-            self._ending = asyncio.Event()
-            self._task = asyncio.get_running_loop().create_task(self._keep())
+            self._periodic.start()
 
     async def stop(self) -> None:
         """Stop, and write what was learned since the last time."""
-        if self._task is None:
-            return
-        # Not cancelled: a thread that replaces the file would go on.
-        self._ending.set()
-        await self._task
-        self._task = None
-        await self._write()
-
-    async def _keep(self) -> None:
-        ending = asyncio.ensure_future(self._ending.wait())
-        while not self._ending.is_set():
-            await asyncio.wait([ending], timeout=_PAUSE_SECONDS)
-            await self._write()
+        await self._periodic.stop()
 
     async def _write(self) -> None:
         observed = self._learner.observed

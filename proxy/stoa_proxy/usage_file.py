@@ -20,6 +20,7 @@ from stoa_proxy.admin.usage import UsageRequest, usage_document
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.usage import Usage, UsageCounters, UsageKey
 from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.foundation.periodic import Periodic
 
 _log = logging.getLogger("stoa_proxy.usage")
 
@@ -68,25 +69,17 @@ class UsageFile:
         self._counters = counters
         self._path = folder / FILE_NAME
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
-        self._ending = asyncio.Event()
+        self._periodic = Periodic(self._write, _PAUSE_SECONDS)
         self._writing = asyncio.Lock()
         self._has_failed = False
 
     def start(self) -> None:
         """Add what is counted from now on."""
-        self._ending = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._keep())
+        self._periodic.start()
 
     async def stop(self) -> None:
         """Stop, and add what was counted since the last time."""
-        if self._task is None:
-            return
-        # Not cancelled: a thread that adds would go on, and what it adds be counted again.
-        self._ending.set()
-        await self._task
-        self._task = None
-        await self._write()
+        await self._periodic.stop()
 
     async def show(self, request: UsageRequest) -> Respond:
         """Return the response to a request for usage, what the last second had included."""
@@ -97,12 +90,6 @@ class UsageFile:
             return problem(503, "Usage cannot be read", str(error))
         body = json.dumps(usage_document(rows, MAX_ROWS)).encode()
         return Respond(200, (("Content-Type", "application/json"),), body)
-
-    async def _keep(self) -> None:
-        ending = asyncio.ensure_future(self._ending.wait())
-        while not self._ending.is_set():
-            await asyncio.wait([ending], timeout=_PAUSE_SECONDS)
-            await self._write()
 
     async def _write(self) -> None:
         """Add what was counted; what could not be added is counted again."""

@@ -13,9 +13,11 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Self
 
 OWNER_ONLY: Final = 0o600
+
+_CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _NO_HARD_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 """What link(2) answers on file systems without hard links: FAT and some network mounts."""
@@ -56,19 +58,86 @@ def check_inside(root: Path, path: str) -> None:
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file anew in one step, with the rights and the owner that it has; raises OSError.
 
-    Where this process may not give files away, the new one is its own. After a power cut it may be
-    the old file again: whoever writes 10,000 of them need not wait for each folder.
+    After a power cut it may be the old file again: nobody waits for its folder.
     """
-    status = path.stat()
-    with _temporary_file(path, stat.S_IMODE(status.st_mode)) as (temporary, file):
-        _write(file, content)
-        made = os.fstat(file.fileno())
-        if made.st_mode != status.st_mode:  # the umask took something
-            temporary.chmod(stat.S_IMODE(status.st_mode))
-        if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
-            with contextlib.suppress(PermissionError):
-                os.chown(temporary, status.st_uid, status.st_gid)
-        temporary.replace(path)
+    with Replacement(path, content) as replacement:
+        replacement.flush()
+        replacement.commit()
+
+
+class Replacement:
+    """The new content of a file, written beside it until `commit` gives it the name.
+
+    For many files at once, whose waits for the disk become one: write all, flush all, commit all.
+    Where this process may not give files away, the new file is its own. All methods and the making
+    raise OSError; without `commit` the old file stays, and `close` removes the new one.
+    """
+
+    __slots__ = ("_descriptor", "_path", "_temporary")
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        status = path.stat()
+        mode = stat.S_IMODE(status.st_mode)
+        self._path = path
+        self._temporary: Path | None = _temporary_name(path)
+        self._descriptor = os.open(self._temporary, _CREATE, mode)
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+            made = os.fstat(self._descriptor)
+            if made.st_mode != status.st_mode:  # the umask took something
+                os.fchmod(self._descriptor, mode)
+            if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
+                with contextlib.suppress(PermissionError):
+                    os.fchown(self._descriptor, status.st_uid, status.st_gid)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def flush(self) -> None:
+        """Wait until the content is on the disk: may be called in another thread."""
+        os.fsync(self._descriptor)
+
+    def commit(self) -> None:
+        """Put the new file in the place of the old one; only after `flush`."""
+        if self._temporary is not None:
+            self._temporary.replace(self._path)
+            self._temporary = None
+
+    def close(self) -> None:
+        """Close the new file, and remove it where it did not get its name; twice is once."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
+            self._temporary = None
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Return the bytes of a regular file, and at most one more than `limit`; raises OSError.
+
+    A buffered file asks the system for seven things more, which 10,000 small files feel.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        left = limit + 1
+        parts = []
+        # One more than there should be: the first read then is the last but one.
+        size = os.fstat(descriptor).st_size + 1
+        while part := os.read(descriptor, min(size, left)):
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
+    finally:
+        os.close(descriptor)
 
 
 def create_private_file(path: Path, content: bytes, *, mode: int = OWNER_ONLY) -> None:
@@ -106,13 +175,16 @@ def _reserve(path: Path, mode: int) -> None:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
 
 
+def _temporary_name(path: Path) -> Path:
+    # Random, not the process id: containers that share a folder all run as process 1.
+    return path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+
+
 @contextlib.contextmanager
 def _temporary_file(path: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
     """Open a temporary file beside `path`; it is removed where it was not renamed."""
-    # Random, not the process id: containers that share a folder all run as process 1.
-    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, mode)
+    temporary = _temporary_name(path)
+    descriptor = os.open(temporary, _CREATE, mode)
     try:
         # Read and written: what was written may have to be checked before it gets its name.
         with os.fdopen(descriptor, "w+b") as file:

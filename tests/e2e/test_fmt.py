@@ -12,6 +12,7 @@ import pytest
 
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.main import main
+from stoa_gitops.foundation.files import Replacement
 
 SCHEMA = json.loads(
     (Path(__file__).resolve().parents[2] / "schemas/output/format.json").read_text()
@@ -117,10 +118,21 @@ def test_what_is_not_there_and_what_cannot_be_written_is_said(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stoa_gitops.operations.format_files.replace_file", fail)
+    monkeypatch.setattr("stoa_gitops.operations.format_files.Replacement", fail)
     assert main(["fmt"]) == Exit.FAILED
     assert "cannot be written: No space left on device" in capsys.readouterr().err
     assert (here / "tenants/acme/tenant.yaml").read_text() == UGLY
+
+
+def test_what_somebody_saved_meanwhile_is_kept(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = here / "tenants/acme/tenant.yaml"
+    monkeypatch.setattr(Replacement, "flush", lambda _: path.write_text(f"# mine\n{UGLY}"))
+    assert main(["fmt"]) == Exit.FAILED
+    assert "changed meanwhile: run it again" in capsys.readouterr().err
+    assert path.read_text() == f"# mine\n{UGLY}"
+    assert [one.name for one in path.parent.iterdir() if one.name[0] == "."] == []
 
 
 def test_an_internal_error_hides_no_other_file(

@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from stoa_gitops.foundation.files import create_private_file, replace_private_file
+from stoa_gitops.foundation.files import (
+    Replacement,
+    create_private_file,
+    read_bounded,
+    replace_private_file,
+)
 
 Writer = Callable[[Path, bytes], None]
 WRITERS = (create_private_file, replace_private_file)
@@ -150,3 +155,30 @@ def test_the_content_is_flushed_before_the_name(
     monkeypatch.setattr(os, "fsync", noted)
     write(tmp_path / "file", b"content")
     assert flushed == [(False, False), (True, True)]
+
+
+def test_a_replacement_has_the_name_only_once_it_is_committed(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    with Replacement(path, b"new") as replacement:
+        replacement.flush()
+        assert path.read_bytes() == b"old"
+        replacement.commit()
+        assert path.read_bytes() == b"new"
+    assert (path.stat().st_mode & 0o777, names(tmp_path)) == (0o640, ["a"])
+
+
+def test_a_replacement_that_is_not_committed_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    with Replacement(path, b"new"):
+        assert len(names(tmp_path)) == 2
+    assert (path.read_bytes(), names(tmp_path)) == (b"old", ["a"])
+
+
+@pytest.mark.parametrize("size", [0, 9, 10, 11, 30])
+def test_a_file_is_read_up_to_one_more_than_its_limit(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * size)
+    assert read_bounded(path, 10) == b"x" * min(size, 11)

@@ -133,7 +133,11 @@ def test_services_of_apisix_become_apis(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["validate"]) == Exit.OK
     capsys.readouterr()
     orders = spec("tenants/shop/apis/orders-all/api.yaml")
-    assert orders["backend"] == {"url": "https://orders.example", "timeout": "15000ms"}
+    assert orders["backends"] == [
+        {"url": "https://orders.example", "weight": 9},
+        {"url": "https://spare.example", "weight": 1},
+    ]
+    assert orders["backend"] == {"retries": 1, "timeout": "15000ms"}
     assert orders["routes"] == [
         {
             "path": "/orders",
@@ -151,10 +155,71 @@ def test_services_of_apisix_become_apis(capsys: pytest.CaptureFixture[str]) -> N
         "cors",
     ]
     old = spec("tenants/shop/apis/orders-old/api.yaml")
-    assert old["backend"]["url"] == "https://orders.example/legacy/old"
+    assert old["backends"][0]["url"] == "https://orders.example/legacy/old"
     assert "stripPath" not in old["routes"][0]
     closed = spec("tenants/acme/apis/closed/api.yaml")
     assert (closed["active"], closed["backend"]) == (False, {"url": "http://closed.example:8080"})
+
+
+@pytest.mark.parametrize(
+    ("upstream", "expected", "left"),
+    [
+        ("{nodes: {'a.example:80': 1}}", {"backend": {"url": "http://a.example"}}, []),
+        (
+            "{type: least_conn, retries: 0, nodes: {'a.example:80': 1, 'b.example:81': 0}}",
+            {
+                "backends": [
+                    {"url": "http://a.example", "weight": 1},
+                    {"url": "http://b.example:81", "weight": 0},
+                ],
+                "loadBalancing": "least_connections",
+            },
+            [],
+        ),
+        (
+            "{type: chash, nodes: [{host: a.example, weight: 5000}, {host: b.example, weight: 1}]}",
+            {
+                "backends": [
+                    {"url": "http://a.example", "weight": 1000},
+                    {"url": "http://b.example", "weight": 1},
+                ],
+                "backend": {"retries": 1},
+            },
+            ["type"],
+        ),
+        (
+            "{nodes: [{host: a.example, weight: 1}, {host: b.example, weight: 1, priority: -1}]}",
+            {"backend": {"url": "http://a.example"}},
+            ["nodes"],
+        ),
+        ("{nodes: {'a.example:80': 0}}", {"backend": {"alias": "echo"}}, [""]),
+        (
+            "{nodes: [{host: a.example, weight: x, priority: y}]}",
+            {"backend": {"alias": "echo"}},
+            [""],
+        ),
+        ("{scheme: grpc, nodes: {'a.example:80': 1}}", {"backend": {"alias": "echo"}}, [""]),
+    ],
+)
+def test_nodes_of_apisix_share_the_requests(
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    upstream: str,
+    expected: dict[str, Any],
+    left: list[str],
+) -> None:
+    routes = "routes: [{name: r, uris: [/a/*]}]"
+    upstream = upstream.replace("{", "{pass_host: node, ", 1)
+    (here / "adc.yaml").write_text(f"services: [{{name: s, upstream: {upstream}, {routes}}}]\n")
+    document = adc(capsys)
+    lost = [
+        *document["not_expressed"],
+        *(n for i in document["imports"] for n in i["not_expressed"]),
+    ]
+    found = spec("tenants/acme/apis/s/api.yaml")
+    assert {k: found[k] for k in found if k.startswith(("backend", "load"))} == expected
+    assert [one["field"] for one in lost if one["what"] == "upstream"] == left
+    assert main(["validate"]) == Exit.OK
 
 
 def test_names_that_had_to_differ_are_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,7 +238,7 @@ def test_no_key_of_a_file_is_written_anywhere(
     texts = [p.read_text() for p in (here / "catalog").rglob("*") if p.is_file()]
     assert not any("s3cr3t" in text for text in [*texts, json.dumps(document)])
     said = Path("catalog/NOT-EXPRESSED.md").read_text()
-    for part in ("spare.example", "prometheus", "ssls", "/a/*/b", "vars", "jwt-auth", "alone"):
+    for part in ("prometheus", "ssls", "/a/*/b", "vars", "jwt-auth", "alone"):
         assert part in said, part
 
 

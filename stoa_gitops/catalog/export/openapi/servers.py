@@ -19,6 +19,11 @@ NO_SERVER: Final = (
     "spec.backend.url, or import again with --backend URL"
 )
 
+_OTHER_SERVER: Final = (
+    "the first server is taken; where this one may get a share of the requests, list both in "
+    "spec.backends"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -50,7 +55,7 @@ def find_server(
         else:
             chosen = server
     for url in left[:_MOST]:
-        effect = "an API has one backend; the first server is taken" if chosen else NO_SERVER
+        effect = _OTHER_SERVER if chosen else NO_SERVER
         remarks.add("server", "url", url, effect)
     if len(left) > _MOST:
         remarks.add("server", "url", f"{len(left) - _MOST} more", "left out, as those before")

@@ -18,7 +18,7 @@ from stoa_gitops.catalog.export.foreign.apisix.routes import (
     is_followed,
     route_of,
 )
-from stoa_gitops.catalog.export.foreign.apisix.upstreams import find_backend
+from stoa_gitops.catalog.export.foreign.apisix.upstreams import backend_spec
 from stoa_gitops.catalog.export.foreign.translation import (
     TranslatedDocument,
     Translation,
@@ -123,14 +123,10 @@ class _Configuration:
                 "displayName": service.get("name"),
                 "version": "1",
                 "description": service.get("description"),
-                "backend": {"alias": "echo"},
             },
         )
-        backend = find_backend(self._translation, document, service, route)
-        base = places[0].group[1]
-        if base is not None and "url" in backend:
-            backend["url"] += base
-        document.spec["backend"] = backend
+        base = places[0].group[1] or ""
+        document.spec |= backend_spec(self._translation, document, service, route, base)
         routes: list[dict[str, Any]] = []
         for place in places:
             one = route_of(place, service)

@@ -51,12 +51,12 @@ def fleet(tmp_path: Path, **more: Any) -> Any:
 
 async def ask(process: Running, path: str) -> Any:
     headers = {"Authorization": f"Bearer {process.control_token}"}
-    async with httpx.AsyncClient() as client:
-        return (await client.get(process.control + path, headers=headers, timeout=10)).json()
+    async with httpx.AsyncClient(timeout=30) as client:
+        return (await client.get(process.control + path, headers=headers)).json()
 
 
 async def figure(process: Running, line: str) -> float:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         text = (await client.get(f"{process.control}/metrics")).text
     found = [one for one in text.splitlines() if one.startswith(line)]
     return float(found[0].rpartition(" ")[2]) if found else 0.0
@@ -143,7 +143,7 @@ async def test_a_gateway_that_reloads_gets_its_routes_and_keeps_them_through_a_s
         assert route["path_prefix"] == "/apis/acme/orders"
         headers = {"Authorization": f"Bearer {process.control_token}"}
         path = f"{process.control}/v1/gateways/edges%2F{gateway.name}/suspend"
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             response = await client.post(path, headers=headers)
             assert response.status_code == 200, response.text
         with pytest.raises(ReloadFailed, match="503"):
@@ -169,12 +169,11 @@ async def test_a_key_of_another_environment_stops_the_gateway_and_the_trail_says
 
 
 async def test_a_restarted_control_plane_knows_its_gateways_and_their_beats_go_on(
-    tmp_path: Path,
+    tmp_path: Path, address: str
 ) -> None:
     catalog_of(tmp_path)
     gateways: list[RealGateway] = []
-    async with fleet(tmp_path) as process:
-        control = process.control.removeprefix("http://")
+    async with fleet(tmp_path, control=address) as process:
         for number in range(40):
             gateway = RealGateway(process.control, KEY, hostname=f"pod-{number}")
             await gateway.__aenter__()
@@ -186,7 +185,7 @@ async def test_a_restarted_control_plane_knows_its_gateways_and_their_beats_go_o
         await process.process.wait()
         assert 0 in await beating, "beats were underway"
     ids = [gateway.gateway_id for gateway in gateways]
-    async with fleet(tmp_path, control=control) as process:
+    async with fleet(tmp_path, control=address) as process:
         found = await asyncio.gather(*(gateway.beat() for gateway in gateways))
         assert set(found) == {204}
         assert [gateway.gateway_id for gateway in gateways] == ids
@@ -209,17 +208,16 @@ async def _beat_until_refused(gateways: list[RealGateway]) -> set[int]:
     ["registration-not-stored", "registration-stored", "registration-stored-not-noticed"],
 )
 async def test_a_gateway_whose_answer_a_kill_swallowed_registers_again_as_itself(
-    point: str, tmp_path: Path
+    point: str, tmp_path: Path, address: str
 ) -> None:
     catalog_of(tmp_path)
     program = ("tests.crash.points", point)
-    async with fleet(tmp_path, program=program) as process:
-        control = process.control.removeprefix("http://")
+    async with fleet(tmp_path, program=program, control=address) as process:
         async with RealGateway(process.control, KEY) as gateway:
             assert await gateway.register() is State.STARTING
             assert gateway.delays == [5]
         assert await process.process.wait() == -signal.SIGKILL
-    async with fleet(tmp_path, control=control) as process:
+    async with fleet(tmp_path, control=address) as process:
         async with RealGateway(process.control, KEY) as gateway:
             assert await gateway.register() is State.REGISTERED
             assert await gateway.beat() == 204

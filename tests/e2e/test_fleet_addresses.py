@@ -14,6 +14,7 @@ import pytest
 from tests.adapters.stoa.outgoing import RealGateway, State
 from tests.e2e.running import Running, until
 from tests.e2e.test_fleet import EDGES, KEY, ask, catalog_of, fleet
+from tests.ports import own_port
 
 TOKEN = "admin-token-of-the-gateways"
 PUSHED = EDGES.replace(
@@ -91,7 +92,10 @@ async def test_no_token_leaves_for_an_address_outside_of_the_networks(tmp_path: 
     }
     names.write_text(json.dumps(answers))
     async with AsyncExitStack() as stack:
-        inside, port = await stack.enter_async_context(listening("127.0.0.1", "127.0.0.3", "::1"))
+        port = stack.enter_context(own_port())
+        inside, _ = await stack.enter_async_context(
+            listening("127.0.0.1", "127.0.0.3", "::1", port=port)
+        )
         allowed, _ = await stack.enter_async_context(listening("127.0.0.2", port=port))
         location = f"location: http://127.0.0.3:{port}/admin/health".encode()
         redirect, redirect_port = await stack.enter_async_context(

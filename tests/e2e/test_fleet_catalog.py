@@ -85,8 +85,8 @@ class Pulling:
             await asyncio.sleep(0.1)
 
     async def answers(self, api: str) -> str:
-        async with httpx.AsyncClient() as client:
-            return (await client.get(f"{self.ours}/apis/acme/{api}", timeout=10)).text
+        async with httpx.AsyncClient(timeout=30) as client:
+            return (await client.get(f"{self.ours}/apis/acme/{api}")).text
 
     async def has(self, *apis: str) -> None:
         """Wait until both have these APIs and no other."""

@@ -41,7 +41,7 @@ async def test_apply_converges_and_the_second_plan_is_empty(tmp_path: Path) -> N
         code, out, err = await run_command("apply", *where(catalog), "--yes", **ENV)
         assert code == 0, out + err
         assert "edge : ok=0 changed=1 unreachable=0 failed=0" in out
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             assert (await client.get(f"{gateway.base_url}/apis/acme/demo")).text == "one"
         code, out, _ = await run_command("plan", *where(catalog), "--detailed-exitcode", **ENV)
         assert (code, out) == (0, "No changes. 1 gateway matches working tree.\n")
@@ -70,10 +70,8 @@ async def test_what_is_no_gateway_is_said_and_the_others_go_on(
         assert "broken" in out
 
 
-async def test_a_gateway_that_is_down_never_shows_as_empty(tmp_path: Path) -> None:
-    async with data_plane() as gateway:
-        url = gateway.base_url
-    catalog = catalog_for(tmp_path / "c", edge=url)
+async def test_a_gateway_that_is_down_never_shows_as_empty(tmp_path: Path, address: str) -> None:
+    catalog = catalog_for(tmp_path / "c", edge=f"http://{address}")
     catalog.api("demo", "http://backend.example.org")
     code, out, _ = await run_command("plan", *where(catalog), **ENV)
     assert code == 1
@@ -103,7 +101,9 @@ async def test_state_that_a_gateway_lost_is_given_back(tmp_path: Path) -> None:
         catalog = catalog_for(tmp_path / "c", edge=gateway.base_url)
         catalog.api("demo", one)
         await run_command("apply", *where(catalog), "--yes", **ENV)
-        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        async with httpx.AsyncClient(
+            timeout=30, headers={"Authorization": f"Bearer {TOKEN}"}
+        ) as client:
             routes = (await client.get(f"{gateway.base_url}/admin/apis")).json()
             await client.delete(f"{gateway.base_url}/admin/apis/{routes[0]['id']}")
         code, out, _ = await run_command("plan", *where(catalog), **ENV)
@@ -136,7 +136,7 @@ async def test_two_catalogs_on_one_gateway_never_touch_each_others_objects(tmp_p
         assert "stoa-gitops apply --gateway edge --force" in err
         code, out, _ = await run_command("apply", *where(first), "--yes", "--force", **ENV)
         assert code == 0, out
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             assert (await client.get(f"{gateway.base_url}/apis/acme/first")).status_code == 404
             assert (await client.get(f"{gateway.base_url}/apis/acme/second")).text == "one"
 
@@ -182,7 +182,7 @@ async def test_a_plan_over_the_prune_budget_is_refused_until_forced(tmp_path: Pa
         code, out, err = await run_command("apply", *where(catalog), "--yes", **ENV)
         assert code == 4
         assert "would delete 6 of 12 managed objects" in out + err
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             assert (await client.get(f"{gateway.base_url}/apis/acme/demo-0")).text == "one"
         code, out, _ = await run_command("apply", *where(catalog), "--yes", "--force", **ENV)
         assert code == 0, out
@@ -210,7 +210,7 @@ async def test_apply_without_a_terminal_needs_consent(tmp_path: Path) -> None:
         code, _, err = await run_command("apply", *where(catalog), **ENV)
         assert code == 64
         assert "--yes" in err
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             assert (await client.get(f"{gateway.base_url}/apis/acme/demo")).status_code == 404
 
 
@@ -225,14 +225,16 @@ async def test_one_bad_api_never_blocks_the_rest(tmp_path: Path) -> None:
         assert "private" in out
         assert "+ api  acme/refused   tenants/acme/apis/refused/api.yaml:1:1\n" in out
         assert "edge : ok=0 changed=1 unreachable=0 failed=0 skipped=0 quarantined=1" in out
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             assert (await client.get(f"{gateway.base_url}/apis/acme/good")).text == "one"
 
 
 async def test_foreign_objects_are_adopted_by_name_or_written_down(tmp_path: Path) -> None:
     async with data_plane() as gateway, upstream("one") as one:
         catalog = catalog_for(tmp_path / "c", edge=gateway.base_url)
-        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        async with httpx.AsyncClient(
+            timeout=30, headers={"Authorization": f"Bearer {TOKEN}"}
+        ) as client:
             route = {
                 "id": "r1", "name": "legacy", "tenant_id": "acme", "path_prefix": "/legacy",
                 "backend_url": one, "methods": [], "spec_hash": "", "activated": True,
@@ -257,7 +259,7 @@ async def test_foreign_objects_are_adopted_by_name_or_written_down(tmp_path: Pat
         assert "Digest" not in out  # `apply --digest` would plan no adoption
         code, out, _ = await run_command("plan", *where(catalog), "--detailed-exitcode", **ENV)
         assert code == 0, out
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             assert (await client.get(f"{gateway.base_url}/legacy")).text == "one"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -57,12 +56,6 @@ def nginx() -> str:
         found = shutil.which("nginx", path=path)
     assert found is not None, "install nginx with its module auth_request"
     return found
-
-
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        port: int = bound.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

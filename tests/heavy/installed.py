@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,7 +30,7 @@ def python_for(uid: int) -> str:
     """Return an interpreter that this user may run: root's own may lie in root's home."""
     for python in PYTHONS:
         try:
-            subprocess.run([python, "-c", _ENOUGH], check=True, cwd="/", timeout=30, **rights(uid))
+            subprocess.run([python, "-c", _ENOUGH], check=True, cwd="/", timeout=120, **rights(uid))
         except (OSError, subprocess.CalledProcessError):
             continue
         return python
@@ -70,13 +69,6 @@ def make_venv(python: str, folder: Path) -> Path:
     """Make a virtual environment; return its folder of commands."""
     run([python, "-m", "venv", folder])
     return folder / "bin"
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody has now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def replaced(value: str, places: Mapping[str, str]) -> str:

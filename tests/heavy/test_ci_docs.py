@@ -129,7 +129,7 @@ def run(script: str, repository: Repository, forge: Path, **variables: str) -> t
         env={**kept, "PATH": path, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     return done.returncode, done.stdout + done.stderr
 

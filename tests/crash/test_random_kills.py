@@ -24,9 +24,9 @@ from tests.e2e.running import environment
 KILLS = 200
 CHECK_EVERY = 20
 LONGEST = 0.6
-"""Seconds from the fork to the kill: a whole cycle takes about half of that."""
+"""Seconds from the fork to the kill: on an idle machine a whole cycle takes about half of that."""
 
-BOUND = 300.0
+BOUND = 1800.0
 
 
 class ForkServer:
@@ -40,7 +40,7 @@ class ForkServer:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([arguments, str(log)]).encode() + b"\n")
         await self._process.stdin.drain()
-        return int(await asyncio.wait_for(self._process.stdout.readline(), 30))
+        return int(await asyncio.wait_for(self._process.stdout.readline(), 120))
 
 
 @contextlib.asynccontextmanager
@@ -79,7 +79,7 @@ def end(pid: int) -> None:
 
 
 async def gone(pid: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
             os.kill(pid, 0)
@@ -87,6 +87,13 @@ async def gone(pid: int) -> None:
             return
         await asyncio.sleep(0.005)
     raise AssertionError(f"{pid} does not end")
+
+
+def cycles_in(state: Path) -> int:
+    """Return how many cycles were recorded."""
+    with BlockingStore.open(state) as store:
+        (newest,) = store.list_cycles("local", limit=1)
+        return newest.id
 
 
 @pytest.mark.heavy
@@ -98,7 +105,7 @@ async def test_two_hundred_kills_at_random_moments_lose_nothing(
     dice = random.Random(seed)
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
-    began = time.monotonic()
+    began, longest = time.monotonic(), LONGEST
     alive_at_the_kill = 0
     async with data_plane() as gateway, fork_server() as children:
         world = await World.make(gateway, tmp_path)
@@ -106,7 +113,7 @@ async def test_two_hundred_kills_at_random_moments_lose_nothing(
         for number in range(1, KILLS + 1):
             edit(world, dice)
             pid = await children.fork(long_running, tmp_path / "child.log")
-            moment = dice.uniform(0, LONGEST)
+            moment = dice.uniform(0, longest)
             if dice.random() < 0.3:  # while it works, not only while it starts
                 await asyncio.sleep(moment / 2)
                 edit(world, dice)
@@ -120,9 +127,11 @@ async def test_two_hundred_kills_at_random_moments_lose_nothing(
             if number % CHECK_EVERY == 0:
                 await world.start_again()
                 await world.check()
+                # A busy machine takes longer for a cycle, and kills are to come in all its parts.
+                if cycles_in(world.state) < number / 2:
+                    longest *= 2
             assert time.monotonic() - began < BOUND, f"{number} kills took too long"
-        with BlockingStore.open(world.state) as store:
-            (newest,) = store.list_cycles("local", limit=1)
+        cycles = cycles_in(world.state)
     assert alive_at_the_kill == KILLS, (tmp_path / "child.log").read_text()
     # many were killed after they had written something, and not only while they started
-    assert newest.id > KILLS / 4
+    assert cycles > KILLS / 4

@@ -119,7 +119,7 @@ class World:
             stderr=subprocess.STDOUT,
             env=environment(**SECRETS),
         )
-        said, _ = await asyncio.wait_for(process.communicate(), 60)
+        said, _ = await asyncio.wait_for(process.communicate(), 300)
         return process.returncode or 0, said.decode()
 
     async def start_again(self) -> None:
@@ -169,8 +169,8 @@ class World:
     async def admin(self, method: str, path: str, body: Any = None) -> Any:
         url = f"{self.gateway.base_url}/admin{path}"
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient() as client:
-            answer = await client.request(method, url, json=body, headers=headers, timeout=30)
+        async with httpx.AsyncClient(timeout=30) as client:
+            answer = await client.request(method, url, json=body, headers=headers)
         assert answer.status_code < 300, answer.text
         return answer.json()
 

@@ -43,7 +43,7 @@ class _Handler(socketserver.StreamRequestHandler):
             back = threading.Thread(target=_copy, args=(upstream, self.connection))
             back.start()
             _copy(self.connection, upstream)
-            back.join(10)
+            back.join(30)
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import httpx
 
 T = TypeVar("T")
-DEADLINE = 30.0
+DEADLINE = 90.0
 """Seconds after which waiting is given up; generous, because machines are shared."""
 
 
@@ -51,12 +51,12 @@ class Running:
     admin_token: str
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
-        async with httpx.AsyncClient() as client:
-            return await client.get(self.gateway + path, headers=headers, timeout=10)
+        async with httpx.AsyncClient(timeout=30) as client:
+            return await client.get(self.gateway + path, headers=headers)
 
     async def admin(self, path: str) -> Any:
         headers = {"Authorization": f"Bearer {self.admin_token}"}
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             return (await client.get(f"{self.gateway}/admin{path}", headers=headers)).json()
 
     async def answers(self, path: str, check: Callable[[httpx.Response], bool]) -> httpx.Response:
@@ -121,7 +121,7 @@ async def _ready(process: asyncio.subprocess.Process, state: Path, log: Path) ->
         assert process.returncode is None, f"it ended with {process.returncode}:\n{log.read_text()}"
         try:
             found = json.loads((state / "runtime.json").read_text())
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=30) as client:
                 answer = await client.get(found["control"] + "/ready")
         except (OSError, ValueError, httpx.HTTPError):
             return None

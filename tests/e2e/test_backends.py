@@ -29,7 +29,7 @@ spec:
 
 
 async def answers(process: Running, count: int) -> Counter[str]:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         url = f"{process.gateway}/apis/acme/search"
         return Counter([(await client.get(url)).text for _ in range(count)])
 

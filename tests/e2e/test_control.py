@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator
 
 from tests.e2e.catalogs import CatalogFolder, upstream
 from tests.e2e.gateways import TOKEN, data_plane, document
-from tests.e2e.running import Running, run_command, running, until
+from tests.e2e.running import DEADLINE, Running, run_command, running, until
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas/output"
 STATUS = Draft202012Validator(json.loads((SCHEMAS / "status.json").read_text()))
@@ -136,7 +136,7 @@ async def test_reconcile_works_the_gateway_now(tmp_path: Path, one: str) -> None
         control = Control(process)
         admin = {"Authorization": f"Bearer {process.admin_token}"}
         routes = await process.admin("/apis")
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             await client.delete(f"{process.gateway}/admin/apis/{routes[0]['id']}", headers=admin)
         answer = await control.ask("POST", "/v1/gateways/local/reconcile")
         assert answer.status_code == 202
@@ -162,7 +162,7 @@ async def test_a_webhook_shows_a_commit_long_before_the_poll(tmp_path: Path, one
         catalog.commit("second")
         body = b'{"ref": "refs/heads/main"}'
         digest = hmac.new(b"a-secret", body, hashlib.sha256).hexdigest()
-        async with httpx.AsyncClient(base_url=process.control) as client:
+        async with httpx.AsyncClient(base_url=process.control, timeout=30) as client:
             path = "/v1/webhooks/git"
             forged = {"X-Hub-Signature-256": f"sha256={'0' * 64}"}
             assert (await client.post(path, content=body, headers=forged)).status_code == 401
@@ -286,7 +286,7 @@ async def test_an_orphaned_gateway_is_shown_and_pruned_by_a_person(
         assert code == 64, "silence is not consent"
         assert re.search(r"- api +acme/demo", out)
         assert "--digest" not in out
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             assert (await client.get(f"{gateway.base_url}/apis/acme/demo")).text == "one"
             code, out, err = await run_command(*prune, "--yes", **ENV)
             assert code == 0, out + err
@@ -328,7 +328,7 @@ async def test_sigterm_drains_although_clients_hold_on(tmp_path: Path) -> None:
         for _, writer in held:
             writer.write(b"POST /v1/webhooks/git HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n")
         process.process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.process.wait(), 20) == 0
+        assert await asyncio.wait_for(process.process.wait(), DEADLINE) == 0
         for _, writer in held:
             writer.close()
     assert not (tmp_path / "state/runtime.json").exists()
@@ -362,7 +362,7 @@ async def test_a_completion_script_is_printed_and_loads_where_its_shell_is(shell
     found = [f"{folder}/{shell}" for folder in os.get_exec_path() if Path(folder, shell).exists()]
     for path in found[:1]:
         done = subprocess.run(
-            [path, "-c", LOADS[shell]], input=out, text=True, capture_output=True, timeout=30
+            [path, "-c", LOADS[shell]], input=out, text=True, capture_output=True, timeout=300
         )
         assert (done.returncode, done.stderr) == (0, "")
 
@@ -387,7 +387,7 @@ async def test_bash_completes_commands_verbs_and_names_of_the_catalog(tmp_path: 
             ["bash", "-c", text],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             cwd=Path.cwd(),
             env={
                 **os.environ,

@@ -24,7 +24,7 @@ async def test_a_public_listener_serves_all_but_what_is_for_gateways(tmp_path: P
         url = str(json.loads(said)["message"]).rpartition(" ")[2]
         assert url != process.control
         token = {"Authorization": f"Bearer {process.control_token}"}
-        async with httpx.AsyncClient(base_url=url) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
             assert (await client.get("/health")).status_code == 200
             assert (await client.get("/v1/status")).status_code == 401
             assert (await client.get("/v1/status", headers=token)).status_code == 200
@@ -58,7 +58,7 @@ async def test_keys_are_rotated_while_the_process_runs(tmp_path: Path) -> None:
 
         async def is_a_trouble() -> bool | None:
             headers = {"Authorization": f"Bearer {process.control_token}"}
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=30) as client:
                 response = await client.get(f"{process.control}/v1/status", headers=headers)
                 return "is empty" in str(response.json()["troubles"]) or None
 

@@ -22,7 +22,7 @@ from stoa_gitops.model.conditions import Condition, ConditionStatus
 from stoa_gitops.model.keys import Key
 from stoa_gitops.store import AuditEntry, Scope, Store
 from stoa_gitops.store.sqlite import SqliteStore
-from tests.e2e.running import command, environment
+from tests.e2e.running import DEADLINE, command, environment
 from tests.unit.store.world import BILLING, CRM, NOW, SCOPE, entry, outcome, record
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas/output"
@@ -203,7 +203,7 @@ def following(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == Exit.INTERRUPTED
+        assert process.wait(DEADLINE) == Exit.INTERRUPTED
     finally:
         process.kill()
         process.communicate()

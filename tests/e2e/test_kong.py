@@ -69,7 +69,7 @@ class Kong:
         return "--catalog", str(self.catalog.root), "--state", str(self.state)
 
     async def call(self, path: str, **headers: str) -> httpx.Response:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             return await client.get(self.proxy + path, headers=headers)
 
 

@@ -28,13 +28,13 @@ from stoa_gitops.daemon.supervisor import BackgroundFailed
 from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher
 from tests.e2e.catalogs import CatalogFolder, upstream
 from tests.e2e.gateways import TOKEN, data_plane, document
-from tests.e2e.running import Running, command, environment, run_command, running, until
+from tests.e2e.running import DEADLINE, Running, command, environment, run_command, running, until
 from tests.e2e.test_gateways import catalog_for
 
 
 async def status(process: Running) -> dict[str, object]:
     headers = {"Authorization": f"Bearer {process.control_token}"}
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         found = await client.get(process.control + "/v1/status", headers=headers)
     answer: dict[str, object] = found.json()
     return answer
@@ -140,12 +140,12 @@ async def test_sighup_reads_the_control_token_and_the_webhook_secret_again(tmp_p
     variables = {"STOA_GIT_WEBHOOK_SECRET_FILE": str(secret)}
 
     async def delivered(control: str, text: str) -> int:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             headers = {"X-Gitlab-Token": text}
             return (await client.post(f"{control}/v1/webhooks/git", headers=headers)).status_code
 
     async def asked(control: str, text: str) -> int:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             headers = {"Authorization": f"Bearer {text}"}
             return (await client.get(f"{control}/v1/status", headers=headers)).status_code
 
@@ -202,6 +202,7 @@ async def test_where_a_new_control_token_cannot_be_told_to_commands_it_is_said_a
             answer = httpx.post(
                 f"{process.control}/v1/gateways/local/reconcile",
                 headers={"Authorization": "Bearer another-control-token"},
+                timeout=30,
             )
             assert answer.status_code == 202
 
@@ -276,7 +277,7 @@ async def begun(
 async def ended_in_order_within(process: asyncio.subprocess.Process, seconds: float) -> bool:
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    code = await asyncio.wait_for(process.wait(), 30)
+    code = await asyncio.wait_for(process.wait(), DEADLINE)
     return code == 0 and time.monotonic() - began < seconds
 
 
@@ -285,7 +286,7 @@ async def test_told_to_end_while_a_gateway_hangs_the_process_ends_within_its_bou
 ) -> None:
     async with hanging() as (url, asked):
         process = await begun(str(catalog_for(tmp_path / "c", slow=url).root), tmp_path / "state")
-        await asyncio.wait_for(asked.wait(), 30)
+        await asyncio.wait_for(asked.wait(), DEADLINE)
         assert await ended_in_order_within(process, 20)
 
 
@@ -295,7 +296,7 @@ async def test_told_to_end_while_the_first_reading_hangs_the_process_ends_in_ord
 ) -> None:
     async with hanging() as (url, asked):
         process = await begun(f"{url}/catalog.git", tmp_path / "state")
-        await asyncio.wait_for(asked.wait(), 30)
+        await asyncio.wait_for(asked.wait(), DEADLINE)
         assert await ended_in_order_within(process, 15)
 
 
@@ -305,7 +306,7 @@ async def test_told_to_end_twice_the_process_ends_at_once(tmp_path: Path) -> Non
         with log.open("wb") as err:
             catalog = catalog_for(tmp_path / "c", slow=url)
             process = await begun(str(catalog.root), tmp_path / "state", err)
-        await asyncio.wait_for(asked.wait(), 30)
+        await asyncio.wait_for(asked.wait(), DEADLINE)
         began = time.monotonic()
 
         async def ended() -> int | None:
@@ -341,7 +342,7 @@ async def test_a_gateway_whose_document_goes_keeps_what_it_has_and_is_worked_no_
 
             await until(gone, "the gateway to be dismissed")
             headers = {"Authorization": f"Bearer {TOKEN}"}
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=30) as client:
                 routes = await client.get(f"{second.base_url}/admin/apis", headers=headers)
             assert [route["path_prefix"] for route in routes.json()] == ["/apis/acme/demo"]
         assert "other was removed from the catalog" in process.log.read_text()
@@ -403,13 +404,13 @@ async def test_a_full_disk_is_reported_and_the_next_start_recovers(tmp_path: Pat
         assert process.stderr is not None
         said = b""
         while b"the disk is full" not in said:
-            line = await asyncio.wait_for(process.stderr.readline(), 30)
+            line = await asyncio.wait_for(process.stderr.readline(), DEADLINE)
             assert line, said
             said += line
         known = {c["type"]: c["reason"] for c in await conditions_of(tmp_path / "state")}
         assert known["InSync"] == "StoreError"
         process.send_signal(signal.SIGTERM)
-        _, rest = await asyncio.wait_for(process.communicate(), 30)
+        _, rest = await asyncio.wait_for(process.communicate(), DEADLINE)
         assert b"Traceback" not in said + rest
         code, out, err = await run_command(*once, GATEWAY_TOKEN=TOKEN)
         assert code == 0, out + err
@@ -450,7 +451,7 @@ async def test_a_single_round_on_a_full_disk_comes_to_an_end(tmp_path: Path) -> 
             stderr=asyncio.subprocess.PIPE,
             preexec_fn=_small_files,
         )
-        _, said = await asyncio.wait_for(process.communicate(), 30)
+        _, said = await asyncio.wait_for(process.communicate(), DEADLINE)
         assert process.returncode == 3
         assert b"the disk is full" in said
 

@@ -17,7 +17,7 @@ from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.operations.saved_plan import load_plan
 from tests.e2e.catalogs import CatalogFolder
 from tests.e2e.gateways import data_plane
-from tests.e2e.running import command, environment, run_command
+from tests.e2e.running import DEADLINE, command, environment, run_command
 from tests.e2e.test_gateways import ENV, catalog_for, where
 
 
@@ -42,7 +42,7 @@ def watching(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == Exit.INTERRUPTED
+        assert process.wait(DEADLINE) == Exit.INTERRUPTED
     finally:
         process.kill()
         process.communicate()

@@ -33,7 +33,7 @@ async def test_policies_of_a_catalog_are_enforced(tmp_path: Path) -> None:
             catalog.api(name, backend, f"  policies: [{policy}]\n")
         async with running(catalog.root, tmp_path / "state") as process:
             base = f"{process.gateway}/apis/acme"
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=30) as client:
                 assert (await client.get(f"{base}/limited")).status_code == 200
                 limited = await client.get(f"{base}/limited")
                 assert limited.status_code == 429
@@ -60,7 +60,7 @@ async def test_policies_of_a_catalog_are_enforced(tmp_path: Path) -> None:
                 assert shared.headers["access-control-allow-origin"] == "https://portal.example"
         # What was counted is counted after a restart, too.
         async with running(catalog.root, tmp_path / "state") as process:
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=30) as client:
                 counted_again = await client.get(f"{process.gateway}/apis/acme/counted")
                 assert counted_again.json()["type"] == "urn:stoa:problem:quota-exceeded"
                 answer = await client.get(
@@ -80,7 +80,7 @@ async def test_a_policy_that_the_gateway_cannot_express_holds_its_api_back(tmp_p
         async with running(catalog.root, tmp_path / "state") as process:
             assert (await process.get("/apis/acme/open")).text == "fine"
             assert (await process.get("/apis/acme/guarded")).status_code == 404
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=30) as client:
                 answer = await client.get(
                     f"{process.control}/v1/gateways/local/plan",
                     headers={"Authorization": f"Bearer {process.control_token}"},

@@ -25,7 +25,7 @@ IDLE = EDGE.replace("edge", "idle", 1).replace("stoa_edge_mcp", "stoa_sidecar")
 
 
 async def call(process: Running, path: str, body: dict[str, Any]) -> httpx.Response:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         return await client.post(
             f"{process.control}/v1/internal/gateways/{path}",
             json=body,

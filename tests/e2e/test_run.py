@@ -143,7 +143,7 @@ async def test_the_process_ends_in_order_and_leaves_no_secrets_readable(tmp_path
             for file in state.iterdir():
                 if file.is_file():
                     assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=30) as client:
                 denied = await client.get(process.control + "/v1/status")
                 assert denied.status_code == 401
                 status = await client.get(

@@ -67,7 +67,7 @@ async def gateway_apis(url: str) -> list[str]:
 
     from tests.e2e.gateways import TOKEN
 
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
         answer = await client.get(
             f"{url}/admin/apis", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10
         )

@@ -15,7 +15,7 @@ async def exchange(port: int, sent: bytes, address: str = "127.0.0.1") -> bytes:
     writer.write(sent)
     received = b""
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while block := await reader.read(65536):
                 received += block
     except ConnectionResetError:

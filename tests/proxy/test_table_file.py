@@ -23,7 +23,7 @@ SECRETS = ("backend-s3cret", "caller-key", "sent-s3cret")
 
 
 async def wait_for_table(folder: Path) -> bytes:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not (folder / FILE_NAME).exists():
             await asyncio.sleep(0.02)
     return (folder / FILE_NAME).read_bytes()

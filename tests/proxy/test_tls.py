@@ -82,6 +82,7 @@ def authority(tmp_path: Path) -> Authority:
 @pytest.fixture(autouse=True)
 def _quick_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(beginnings, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(beginnings, "_SECONDS", 3600.0)
 
 
 class Served:
@@ -113,7 +114,7 @@ class Served:
             "127.0.0.1", self.gateway.port, ssl=context, server_hostname=name or ""
         )
         writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             answer = await reader.read()
         found = writer.get_extra_info("ssl_object").getpeercert()
         writer.close()
@@ -169,14 +170,14 @@ async def test_certificates_are_read_again_and_broken_ones_change_nothing(
     async with Served(authority, files) as served:
         assert (await served.shown("first.test"))[0] == "first"
         files.certificate.write_bytes(b"nothing")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while "the certificates stay as they were" not in caplog.text:
                 await asyncio.sleep(0.01)
         assert await served.shown("first.test") == ("first", OK)
         renewed = authority.issue("renewed", "first.test")
         renewed.key.replace(files.key)
         renewed.certificate.replace(files.certificate)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await served.shown("first.test"))[0] != "renewed":
                 await asyncio.sleep(0.01)
 
@@ -209,13 +210,13 @@ async def test_a_client_that_never_shakes_hands_keeps_nobody_out(
             for _ in range(4)
         ]
         # The fourth of one client is closed at once, and others are served.
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await silent[3][0].read() == b""
         assert await served.shown("first.test") == ("first", OK)
         # Plain HTTP is no handshake.
         writer = silent[0][1]
         writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert b"200" not in await silent[0][0].read()
         for _, writer in silent:
             writer.close()
@@ -233,7 +234,7 @@ async def test_a_client_behind_a_load_balancer_that_never_shakes_hands_keeps_nob
             reader, writer = await asyncio.open_connection("127.0.0.1", served.gateway.port)
             writer.write(f"PROXY TCP4 {client} 192.0.2.1 1 443\r\n".encode())
             opened.append((reader, writer))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await opened[3][0].read() == b""
             context = ssl.create_default_context(cafile=str(authority.file))
             reader, writer = opened[4]

@@ -140,7 +140,7 @@ async def makes_world(
                 double = _double(make, gravitee or {})
                 runner, base_url = await listening(double.app())
                 stack.push_async_callback(runner.cleanup)
-                person = httpx.AsyncClient(base_url=base_url, **_person(make))
+                person = httpx.AsyncClient(base_url=base_url, timeout=30, **_person(make))
                 await stack.enter_async_context(person)
                 name = f"{make}-{environment}"
                 world.gateways[name] = Gateway(name, make, double, person)

@@ -64,7 +64,7 @@ async def gravitee_rig(
     foreign: dict[str, Any] = {}
     build = partial(build_gravitee, settings=settings)
     try:
-        async with httpx.AsyncClient(base_url=base_url, headers=headers) as person:
+        async with httpx.AsyncClient(timeout=30, base_url=base_url, headers=headers) as person:
 
             async def add_foreign() -> None:
                 made = (await person.post(APIS, json=FOREIGN)).raise_for_status().json()

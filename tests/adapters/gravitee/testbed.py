@@ -76,7 +76,7 @@ async def bed(
         # The person goes past the front, which plays the network of the adapter.
         base_url = rig.driver.connection.base_url.rstrip("/")
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(base_url=base_url, headers=headers) as person:
+        async with httpx.AsyncClient(timeout=30, base_url=base_url, headers=headers) as person:
             yield Bed(double, rig, person)
 
 

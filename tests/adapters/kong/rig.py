@@ -33,7 +33,7 @@ async def kong_rig(version: str, database: Literal["off", "postgres"]) -> AsyncI
     double = KongDouble(version, database=database)
     runner, base_url = await listening(double.app())
     path = f"/services/{FOREIGN_SERVICE['id']}"
-    async with httpx.AsyncClient(base_url=base_url) as person:
+    async with httpx.AsyncClient(timeout=30, base_url=base_url) as person:
 
         async def add_foreign() -> None:
             if database == "off":

@@ -60,7 +60,9 @@ async def data_plane_rig() -> AsyncIterator[Rig]:
     await gateway.start()
     headers = {"Authorization": f"Bearer {TOKEN}"}
     try:
-        async with httpx.AsyncClient(base_url=gateway.base_url, headers=headers) as person:
+        async with httpx.AsyncClient(
+            timeout=30, base_url=gateway.base_url, headers=headers
+        ) as person:
 
             async def add_foreign() -> None:
                 answer = await person.post("/admin/apis", json=FOREIGN_ROUTE)

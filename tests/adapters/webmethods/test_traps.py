@@ -85,7 +85,10 @@ async def test_quiesce_mode_answers_503_to_writes_and_not_to_searches() -> None:
 
 
 async def test_health_needs_no_credentials_and_serverinfo_does() -> None:
-    async with gateway() as here, httpx.AsyncClient(base_url=here.http.base_url) as stranger:
+    async with (
+        gateway() as here,
+        httpx.AsyncClient(timeout=30, base_url=here.http.base_url) as stranger,
+    ):
         headers = {"Accept": "application/json"}
         health = await stranger.get(f"{BASE}/health", headers=headers)
         assert (health.status_code, health.json()) == (200, {"status": "green"})

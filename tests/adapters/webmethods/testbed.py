@@ -177,7 +177,9 @@ async def person_at(double: WebMethodsDouble) -> AsyncIterator[Person]:
     runner, url = await listening(double.app())
     headers = {"Accept": "application/json"}
     try:
-        async with httpx.AsyncClient(base_url=url, auth=PERSON, headers=headers) as client:
+        async with httpx.AsyncClient(
+            timeout=30, base_url=url, auth=PERSON, headers=headers
+        ) as client:
             yield Person(double, client)
     finally:
         await runner.cleanup()

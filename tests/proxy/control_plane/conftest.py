@@ -35,7 +35,7 @@ class Timer:
 
     async def next(self, waiting: int = 1) -> float:
         """End the pause that is due first, once so many wait; return how long it was."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(self._waiting) < waiting:
                 await asyncio.sleep(0.001)
         due, seconds, future = min(self._waiting, key=lambda entry: entry[0])

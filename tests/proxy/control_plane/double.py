@@ -89,8 +89,8 @@ class ControlPlane:
         return [call for call in self.calls if _kind(call.method, call.path) == what]
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until something holds; at most 20 s."""
-        async with asyncio.timeout(20):
+        """Wait until something holds; at most 30 s."""
+        async with asyncio.timeout(30):
             while not holds():
                 await asyncio.sleep(0.005)
 

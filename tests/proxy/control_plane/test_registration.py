@@ -381,7 +381,7 @@ async def test_an_end_while_the_control_plane_is_silent_is_bounded(
         return web.Response()
 
     plane.on("delete", silent)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async with join(plane.url):
             await plane.until(lambda: len(beats(plane)) == 1)
 

@@ -116,7 +116,7 @@ async def test_all_who_want_a_token_at_once_wait_for_one_fetch(
 ) -> None:
     issuer.gate = asyncio.Event()
     tasks = [asyncio.create_task(tokened.get("/a")) for _ in range(20)]
-    await asyncio.wait_for(issuer.begun.wait(), 5)
+    await asyncio.wait_for(issuer.begun.wait(), 30)
     tasks[0].cancel()  # who asked first leaves, and takes nothing from the others
     issuer.gate.set()
     answers = await asyncio.gather(*tasks[1:])
@@ -136,7 +136,7 @@ async def test_a_token_is_replaced_before_its_end_and_the_old_one_serves_meanwhi
     issuer.gate = asyncio.Event()
     issuer.begun.clear()
     first = asyncio.create_task(tokened.get("/a"))
-    await asyncio.wait_for(issuer.begun.wait(), 5)
+    await asyncio.wait_for(issuer.begun.wait(), 30)
     assert (await tokened.get("/a")).status == 200
     assert sent(upstream) == ["Bearer token-1"] * 3
     issuer.gate.set()

@@ -43,7 +43,7 @@ async def test_a_get_with_a_body_arrives_whole_at_each_backend(
 ) -> None:
     upstreams = [await start_upstream() for _ in range(2)]
     await api.route(upstreams[0].url, upstreams=[{"url": one.url} for one in upstreams])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         for _ in range(4):
             assert (await api.send(method, "/a", data=b"x" * 5000)).status == 200
     assert [[one.body for one in up.seen] for up in upstreams] == [[b"x" * 5000] * 2] * 2

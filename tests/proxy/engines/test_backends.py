@@ -108,7 +108,7 @@ async def test_least_connections_goes_where_fewest_requests_are(
     urls = several(slow.url, fast.url)
     await api.route(slow.url, upstreams=urls, load_balancer="least_conn")
     first = asyncio.create_task(api.get("/a"))
-    await asyncio.wait_for(begun.wait(), 5)
+    await asyncio.wait_for(begun.wait(), 30)
     assert {(await api.get("/a")).status for _ in range(5)} == {200}
     assert counts([slow, fast]) == [1, 5]
     gate.set()
@@ -256,7 +256,7 @@ class Checked:
 
     async def until(self, count: int) -> None:
         """Wait until so many loops are asleep."""
-        async with asyncio.timeout(5), self.due:
+        async with asyncio.timeout(30), self.due:
             await self.due.wait_for(lambda: len(self.sleeping) >= count)
 
     async def check(self, count: int) -> None:
@@ -268,7 +268,7 @@ class Checked:
         await self.until(count)
 
 
-ACTIVE = {"path": "/up", "interval_ms": 1000, "timeout_ms": 1000, "unhealthy": 2, "healthy": 2}
+ACTIVE = {"path": "/up", "interval_ms": 1000, "timeout_ms": 30_000, "unhealthy": 2, "healthy": 2}
 
 
 async def test_checks_take_a_backend_out_and_bring_it_back(start_upstream: Start) -> None:
@@ -377,11 +377,12 @@ async def test_a_check_that_hangs_or_leads_away_is_a_failure(start_upstream: Sta
 
     hanging, leading = await start_upstream(hang), await start_upstream(lead_away)
     async with running(pause=checks.pause) as api:
-        await api.route(
-            hanging.url,
-            upstreams=several(hanging.url, leading.url),
-            health_check={"active": {**ACTIVE, "timeout_ms": 50, "unhealthy": 1}},
-        )
+        for route_id, upstream, limit in (("r1", hanging, 50), ("r2", leading, 30_000)):
+            await api.route(
+                upstream.url, f"/{route_id}", id=route_id, api_id=route_id,
+                upstreams=several(upstream.url),
+                health_check={"active": {**ACTIVE, "timeout_ms": limit, "unhealthy": 1}},
+            )  # fmt: skip
         await checks.check(2)
         shown = await figures(api)
         assert [one["healthy"] for one in shown] == [False, False]

@@ -32,7 +32,7 @@ async def test_a_block_that_takes_too_long_ends_and_not_before_its_time() -> Non
 
 async def test_each_of_many_ends_at_its_own_time_whatever_began_between() -> None:
     limits, never, ends = TimeLimits(), asyncio.Event(), list[float]()
-    seconds = [0.06, 0.02, 0.04, 0.02, 0.06]
+    seconds = [0.3, 0.1, 0.2, 0.1, 0.3]
     await asyncio.gather(*(wait(limits, one, never, ends) for one in seconds))
     assert ends == sorted(seconds)
     assert len(limits) == 0
@@ -40,15 +40,15 @@ async def test_each_of_many_ends_at_its_own_time_whatever_began_between() -> Non
 
 async def test_the_second_in_a_row_ends_at_its_own_time_when_the_first_was_in_time() -> None:
     limits, soon, ends = TimeLimits(), asyncio.Event(), list[float]()
-    first = asyncio.create_task(wait(limits, 0.05, soon, ends))
+    first = asyncio.create_task(wait(limits, 0.2, soon, ends))
     await asyncio.sleep(0)
-    second = asyncio.create_task(wait(limits, 0.05, asyncio.Event(), ends))
+    second = asyncio.create_task(wait(limits, 0.2, asyncio.Event(), ends))
     await asyncio.sleep(0)
     soon.set()
     await first
     assert ends == []
     await second
-    assert ends == [0.05]
+    assert ends == [0.2]
 
 
 async def test_a_cancelled_task_does_not_look_like_a_timeout() -> None:

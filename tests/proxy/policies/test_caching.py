@@ -54,7 +54,7 @@ async def cached(api: Api, origin: Origin, start_upstream: Start) -> Callable[..
     upstream = await start_upstream(origin.answer)
 
     async def configure(**config: Any) -> Api:
-        await api.route(upstream.url)
+        await api.route(upstream.url, timeout_ms=600_000)
         await api.policy("caching", {"ttl": "1m", **config})
         return api
 
@@ -319,10 +319,10 @@ async def test_equal_misses_ask_the_backend_once(cached: Any, origin: Origin) ->
     api = await cached()
     origin.gate = asyncio.Event()
     first = asyncio.create_task(get(api))
-    await asyncio.wait_for(origin.begun.wait(), 5)
+    await asyncio.wait_for(origin.begun.wait(), 30)
     others = [asyncio.create_task(get(api)) for _ in range(8)]
     different = asyncio.create_task(get(api, "/a/y"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(origin.seen) < 2:
             await asyncio.sleep(0)
     origin.gate.set()
@@ -333,18 +333,21 @@ async def test_equal_misses_ask_the_backend_once(cached: Any, origin: Origin) ->
     assert results(api) == {"miss": 2, "collapsed": 8}
 
 
-async def test_those_that_wait_go_on_when_the_first_leaves(cached: Any, origin: Origin) -> None:
+async def test_those_that_wait_go_on_when_the_first_leaves(
+    cached: Any, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stoa_proxy.policies.caching._WAIT_SECONDS", 3600.0)
     api = await cached()
     origin.gate = asyncio.Event()
     _, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
     writer.write(b"GET /a/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-    await asyncio.wait_for(origin.begun.wait(), 5)
+    await asyncio.wait_for(origin.begun.wait(), 30)
     host = {"Host": "127.0.0.1", "Accept": "", "Accept-Encoding": ""}
     waiting = [asyncio.create_task(api.get("/a/x", host)) for _ in range(3)]
     await asyncio.sleep(0.02)
     writer.transport.abort()
     origin.gate.set()
-    answers = await asyncio.wait_for(asyncio.gather(*waiting), 3)
+    answers = await asyncio.wait_for(asyncio.gather(*waiting), 30)
     assert [answer.status for answer in answers] == [200] * 3
 
 
@@ -354,7 +357,7 @@ async def test_responses_that_are_not_kept_are_waited_for_once(cached: Any, orig
     await get(api)
     origin.gate = asyncio.Event()
     tasks = [asyncio.create_task(get(api)) for _ in range(4)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(origin.seen) < 5:
             await asyncio.sleep(0)
     origin.gate.set()
@@ -414,7 +417,7 @@ async def test_a_client_that_never_reads_keeps_others_waiting_once_and_not_again
     await api.route(upstream.url)
     await api.policy("caching", {"ttl": "1m"})
     monkeypatch.setattr("stoa_proxy.policies.caching._WAIT_SECONDS", 0.02)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         first = asyncio.create_task(get(api))
         await came.get()
         second = asyncio.create_task(get(api))

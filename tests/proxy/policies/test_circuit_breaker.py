@@ -94,7 +94,7 @@ async def test_half_open_it_lets_one_request_through_at_a_time(
     backend.status, backend.gate = 200, asyncio.Event()
     backend.begun.clear()
     first = asyncio.create_task(api.get("/a/x"))
-    await asyncio.wait_for(backend.begun.wait(), 5)
+    await asyncio.wait_for(backend.begun.wait(), 30)
     assert await statuses(api, 3) == [503] * 3
     backend.gate.set()
     assert (await first).status == 200
@@ -110,10 +110,10 @@ async def test_a_client_that_leaves_half_open_does_not_keep_it_half_open_for_eve
     backend.status, backend.gate = 200, asyncio.Event()
     backend.begun.clear()
     first = asyncio.create_task(api.get("/a/x"))
-    await asyncio.wait_for(backend.begun.wait(), 5)
+    await asyncio.wait_for(backend.begun.wait(), 30)
     first.cancel()
     backend.gate = None  # the backend never answers the first
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         # No time passes: whoever comes and goes would keep the backend from everybody.
         while await statuses(api, 1) == [503]:
             await asyncio.sleep(0)

@@ -16,7 +16,7 @@ from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.retry import Retry
 
 from tests.laws import examples
-from tests.proxy.conftest import Api, FakeClock, Upstream, running
+from tests.proxy.conftest import Api, FakeClock, Upstream, expire_calls, running
 from tests.proxy.raw import read_head, serving
 
 Start = Callable[..., Awaitable[Upstream]]
@@ -121,23 +121,31 @@ async def test_nothing_is_tried_again_once_a_response_has_begun(api: Api) -> Non
 async def test_a_timeout_is_tried_again_each_time_with_the_time_of_the_route(
     start_upstream: Start, clock: FakeClock
 ) -> None:
-    calls = 0
+    calls, hanging = 0, asyncio.Semaphore(0)
 
     async def hang_twice(request: web.BaseRequest) -> web.StreamResponse:
         nonlocal calls
         calls += 1
         if calls < 3:
+            hanging.release()
             await asyncio.Event().wait()
         return web.Response(text="at last")
 
     upstream = await start_upstream(hang_twice)
     async with running(clock=clock) as api:
-        await api.route(upstream.url, timeout_ms=150)
+        await api.route(upstream.url, timeout_ms=600_000)
         await api.policy("retry", {"attempts": 3, "on": ["timeout"], "backoff": "0s"})
-        assert (await (await api.get("/a/x")).text()) == "at last"
+        answer = asyncio.create_task(api.get("/a/x"))
+        for _ in range(2):
+            await hanging.acquire()
+            expire_calls(api)
+        assert (await (await answer).text()) == "at last"
         await api.policy("retry", {"attempts": 3, "on": ["connect"], "backoff": "0s"})
         calls = 1
-        assert (await api.get("/a/x")).status == 504
+        answer = asyncio.create_task(api.get("/a/x"))
+        await hanging.acquire()
+        expire_calls(api)
+        assert (await answer).status == 504
     assert calls == 2
 
 

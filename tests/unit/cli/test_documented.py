@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -55,10 +55,10 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
         "import sys; from stoa_gitops.cli.parser import build; build().format_help();"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
-    began = time.monotonic()
+    began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-    assert time.monotonic() - began < 10
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - began < 10
 
 
 def test_every_flag_has_a_name_in_the_environment() -> None:

@@ -40,7 +40,7 @@ class Terminal:
     def shows(self, text: bytes) -> bool:
         """Wait until the text has appeared."""
         with self._grown:
-            return self._grown.wait_for(lambda: text in self._text, timeout=20)
+            return self._grown.wait_for(lambda: text in self._text, timeout=30)
 
     def close(self) -> bytes:
         """Return everything that was shown."""
@@ -89,7 +89,7 @@ def test_without_a_terminal_there_are_plain_lines_on_stderr(
 
     monkeypatch.setattr(progress, "_lines", watched)
     with progress.shown("Reading the catalog"):
-        assert seen.wait(10)
+        assert seen.wait(30)
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "Reading the catalog: 0 s so far\n" * 2

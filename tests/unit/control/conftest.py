@@ -273,7 +273,7 @@ async def serving(
     client = httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}",
         headers={"Authorization": f"Bearer {TOKEN}"},
-        timeout=10,
+        timeout=30,
     )
     try:
         async with client:

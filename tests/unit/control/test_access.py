@@ -40,7 +40,7 @@ OPENS = {
 
 
 async def ask(served: Served, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
-    async with httpx.AsyncClient(timeout=10, verify=False) as stranger:
+    async with httpx.AsyncClient(timeout=30, verify=False) as stranger:
         return await stranger.request(
             method, f"http://127.0.0.1:{served.port}{path}", headers=headers
         )

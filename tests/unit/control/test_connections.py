@@ -23,7 +23,7 @@ async def say(served: Served, text: str) -> tuple[asyncio.StreamReader, asyncio.
 
 
 async def head_of(reader: asyncio.StreamReader) -> bytes:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return await reader.readuntil(b"\r\n\r\n")
 
 

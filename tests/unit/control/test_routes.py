@@ -139,7 +139,7 @@ async def test_health_is_200_whatever_else_is_wrong(served: Served) -> None:
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
 async def test_probes_need_no_token(served: Served, path: str) -> None:
-    async with httpx.AsyncClient() as stranger:
+    async with httpx.AsyncClient(timeout=30) as stranger:
         answer = await stranger.get(f"http://127.0.0.1:{served.port}{path}")
         assert answer.status_code == 200
         assert (await stranger.head(f"http://127.0.0.1:{served.port}{path}")).status_code == 200

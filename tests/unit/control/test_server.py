@@ -22,7 +22,7 @@ async def connect(served: Served) -> tuple[asyncio.StreamReader, asyncio.StreamW
 
 
 async def until_closed(reader: asyncio.StreamReader) -> bytes:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         try:
             return await reader.read()
         except ConnectionError:
@@ -110,7 +110,7 @@ async def working(served: Served, count: int) -> list[asyncio.StreamWriter]:
         _, writer = await connect(served)
         writer.write(f"GET /v1/gateways/a/plan HTTP/1.1\r\n{HEAD}\r\n".encode())
         writers.append(writer)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while served.operations.planning < number:
                 await asyncio.sleep(0)
     return writers

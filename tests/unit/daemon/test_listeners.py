@@ -22,7 +22,7 @@ async def test_the_control_listener_counts_what_it_refuses() -> None:
     listener = ControlListener(make_context(), Address("127.0.0.1", 0), bounds)
     url = await listener.start()
     try:
-        async with httpx.AsyncClient(base_url=url) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
             port = httpx.URL(url).port
             idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
             named = await client.get("/metrics", headers={"Host": "stoa.example.com"})

@@ -25,7 +25,7 @@ def test_a_process_is_ended_by_force_though_nobody_can_be_told(
     monkeypatch.setattr(sys, "stderr", stderr)
     monkeypatch.setattr(os, "_exit", codes.append)
     timer: threading.Timer = kill_after(0.0)
-    timer.join(10)
+    timer.join(30)
     assert codes == [1]
 
 
@@ -47,5 +47,5 @@ async def test_what_hangs_is_left_when_told_to_end() -> None:
         finally:
             left.append(True)
 
-    await asyncio.wait_for(run_unless_stopped(stop, hangs()), 10)
+    await asyncio.wait_for(run_unless_stopped(stop, hangs()), 30)
     assert left == [True]

@@ -28,13 +28,13 @@ from tests.adapters.front import listening
 from tests.socks import serve_socks
 from tests.unit.drivers.fake_clock import FakeClock, TaskClock
 
-QUICK = ProbePolicy(in_a_row=3, seconds=5.0, answer_seconds=1.0, pause_seconds=0.0)
+QUICK = ProbePolicy(in_a_row=3, seconds=60.0, answer_seconds=30.0, pause_seconds=0.0)
 
 
 def impatient(base_url: str) -> Prober:
     """Return a prober that gives up after five tries, for routes that never become live."""
     clock = FakeClock()
-    return Prober(base_url, QUICK, clock=clock, sleep=clock.sleep)
+    return Prober(base_url, replace(QUICK, seconds=5.0), clock=clock, sleep=clock.sleep)
 
 
 def outcome(*probes: Probe, status: Status = Status.APPLIED) -> Outcome:

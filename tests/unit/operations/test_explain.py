@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import shlex
 import subprocess
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -264,7 +264,7 @@ def test_an_explanation_needs_no_adapter_and_no_parser_of_yaml() -> None:
         f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr)"
     )
     for topic in ("api.spec.backend.timeout", "kong", "ref.policy"):
-        began = time.monotonic()
+        began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         done = subprocess.run(
             [str(ROOT / ".venv/bin/python"), "-c", code, "explain", topic],
             capture_output=True,
@@ -272,4 +272,4 @@ def test_an_explanation_needs_no_adapter_and_no_parser_of_yaml() -> None:
             check=True,
         )
         assert done.stderr == "[]\n"
-        assert time.monotonic() - began < 10
+        assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - began < 10

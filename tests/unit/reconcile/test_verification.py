@@ -26,7 +26,7 @@ from tests.unit.drivers.fake_clock import FakeClock, TaskClock
 from tests.unit.reconcile.rig import Rig, rig
 from tests.unit.reconcile.world import BILLING, NOW, resource
 
-TRIES = ProbePolicy(in_a_row=1, seconds=5.0, answer_seconds=2.0, pause_seconds=0.0)
+TRIES = ProbePolicy(in_a_row=1, seconds=5.0, answer_seconds=30.0, pause_seconds=0.0)
 
 
 @dataclass

@@ -117,7 +117,7 @@ async def test_a_stopped_worker_finishes_its_cycle_and_ends() -> None:
     await entered.wait()
     one.stop()
     leave.set()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
     assert finished == [True]
 
 
@@ -126,7 +126,7 @@ async def test_a_stopped_worker_without_a_cycle_ends_at_once() -> None:
     one = worker(queue, Agenda(), [])
     task = asyncio.create_task(one.run())
     one.stop()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
 
 
 async def test_while_a_gateway_fails_the_interval_waits_for_the_next_try_and_news_do_not() -> None:

@@ -146,9 +146,9 @@ async def test_task_handler_is_the_task_that_handles_a_request() -> None:
 
     async with serving(hang) as (server, _, writer):
         writer.write(GET)
-        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.wait_for(begun.wait(), 30)
         aiohttp_private.cancel_request(server.last)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             await ended.wait()
     assert ended.is_set(), reason("RequestHandler._task_handler")
 
@@ -181,11 +181,11 @@ async def test_messages_hold_a_request_that_is_not_handled_yet() -> None:
 
     async with serving(wait) as (server, reader, writer):
         writer.write(GET)
-        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.wait_for(begun.wait(), 30)
         writer.write(POST)
         waiting = server.last
         current = aiohttp_private.find_request_body(waiting)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (body := aiohttp_private.find_request_body(waiting)) is current:
                 await asyncio.sleep(0)
         going.set()
@@ -202,7 +202,7 @@ async def test_lingering_time_0_closes_behind_a_response_whatever_is_still_sent(
 
     async with serving(refuse) as (server, reader, writer):
         writer.write(POST)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await reader.read()
         assert server.last._lingering_time == 0.0, reason("RequestHandler._lingering_time")
 
@@ -258,7 +258,7 @@ async def test_reading_paused_says_whether_a_reader_stopped_an_upstream_connecti
             assert response.connection is not None
             protocol = response.connection.protocol
             assert protocol is not None
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not aiohttp_private.is_paused(protocol):
                     await asyncio.sleep(0)
             assert len(await response.read()) == 1_000_000
@@ -303,9 +303,9 @@ async def test_drain_helper_waits_for_a_peer_that_does_not_read() -> None:
 
     async with serving(send) as (server, reader, writer):
         writer.write(GET)
-        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.wait_for(begun.wait(), 30)
         assert not drained.is_set(), reason("BaseProtocol._drain_helper")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await reader.readexactly(8_000_000)
             await drained.wait()
 

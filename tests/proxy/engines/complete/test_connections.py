@@ -51,7 +51,7 @@ class Clients:
 async def clients_of(port: int) -> AsyncIterator[Clients]:
     clients = Clients(port)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             yield clients
     finally:
         await clients.close_all()
@@ -236,7 +236,7 @@ async def test_want_of_descriptors_is_logged_once_without_a_traceback_and_ends(
         return made[-1]
 
     async def until(is_so: Callable[[], object]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not is_so():
                 await asyncio.sleep(0)
 
@@ -266,7 +266,7 @@ async def test_80_idle_clients_of_a_process_with_64_files_hinder_nobody() -> Non
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stderr is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         lines = [await process.stderr.readline(), await process.stderr.readline()]
     port = int(lines[1].decode().partition("url=http://127.0.0.1:")[2].split()[0])
     async with clients_of(port) as clients:

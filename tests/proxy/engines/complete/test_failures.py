@@ -65,7 +65,7 @@ async def test_a_response_before_the_whole_body_reaches_the_client(api: Api) -> 
         await api.route(url)
         reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
         writer.write(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\npart")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert (await read_head(reader)).startswith(b"HTTP/1.1 413")
             assert await reader.readexactly(5) == b"large"
         writer.close()
@@ -206,7 +206,7 @@ async def test_a_body_framed_wrongly_behind_a_head_that_was_passed_on_breaks_off
         writer.write(GET)
         await read_head(reader)
         is_passed_on.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             with contextlib.suppress(ConnectionResetError):
                 assert not (await reader.read()).endswith(b"0\r\n\r\n")
         writer.close()
@@ -254,9 +254,9 @@ async def test_an_upstream_that_trickles_its_head_runs_into_the_timeout(api: Api
 
     pieces = asyncio.get_running_loop().create_future()
     async with serving(trickle) as url:
-        await api.route(url, timeout_ms=100)
+        await api.route(url, timeout_ms=1000)
         assert (await api.get("/a")).status == 504
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await pieces > 2, "it kept sending until it was hung up on"
 
 
@@ -278,7 +278,7 @@ async def test_a_response_that_breaks_off_keeps_no_connections_beyond_a_stop(
 async def test_a_body_that_stops_coming_ends_after_the_timeout(api: Api) -> None:
     begun = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"
     async with serving(saying(begun, close=False)) as url:
-        await api.route(url, timeout_ms=60)
+        await api.route(url, timeout_ms=1000)
         answer = await exchange(api.gateway.port, GET)
     assert answer.endswith(b"half")
     assert b"Content-Length: 100" in answer
@@ -314,7 +314,7 @@ async def test_a_response_without_a_type_gets_none(api: Api, answer: bytes, is_s
         await api.route(url)
         reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
         writer.write(GET)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             found = await read_head(reader)
             began.set()
             assert b"ok" in await reader.read()
@@ -372,7 +372,7 @@ async def test_a_slow_head_is_not_waited_for() -> None:
     async with running(head_seconds=0.05) as api:
         reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
         writer.write(b"GET /a HTTP/1.1\r\nHost: x\r\nX-Slow")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
@@ -395,7 +395,7 @@ async def test_a_client_that_takes_nothing_is_not_waited_for(upstream: Upstream)
         await api.route(upstream.url)
         _, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port, limit=1024)
         writer.write(GET)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await over.wait()
         writer.transport.abort()
 
@@ -418,7 +418,7 @@ async def test_a_client_that_vanishes_while_sending_ends_the_call(
     await api.route(upstream.url)
     _, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
     writer.write(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await began.wait()
         writer.transport.abort()
         assert isinstance(await outcome, BaseException)
@@ -460,7 +460,7 @@ async def test_an_admin_client_that_waits_for_leave_to_send_gets_it(api: Api) ->
     )
     reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
     writer.write(head % (TOKEN.encode(), len(body)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await read_head(reader) == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(body)
         assert (await reader.read()).startswith(b"HTTP/1.1 400")
@@ -475,7 +475,7 @@ async def test_an_admin_client_without_the_token_gets_no_leave_to_send(api: Api)
     )
     reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
     writer.write(head)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await read_head(reader)).startswith(b"HTTP/1.1 401")
     writer.close()
     await writer.wait_closed()

@@ -211,7 +211,7 @@ async def test_the_head_of_a_stream_arrives_before_its_first_event(
 
     upstream.answer = silent
     await api.route(upstream.url)
-    async with asyncio.timeout(5), api.session.get(api.gateway.base_url + "/a") as answer:
+    async with asyncio.timeout(30), api.session.get(api.gateway.base_url + "/a") as answer:
         assert answer.status == 200
         go_on.set()
 

@@ -50,7 +50,7 @@ async def test_a_slow_client_is_waited_for_while_it_reads_something(
 ) -> None:
     sending = Sending(connection, 1_000_000, 983_000, 900_000, 880_000, 870_000)
     guard_for(sending).start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await sending.aborted.wait()
     assert sending.ours == [], "under 16 KiB in a while is nothing, and before that all was well"
 
@@ -73,7 +73,7 @@ async def test_a_client_that_reads_the_rest_in_time_is_not_dropped(
     guard.start()
     guard.stop()
     guard_for(other, 0.02).start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await other.aborted.wait()
     assert not sending.aborted.is_set()
     assert sending.ours == [1000]

@@ -118,7 +118,7 @@ async def test_close_codes_and_pings_pass_both_ways(api: Api, talker: Talker) ->
     other = Talker(talker.upstream)
     async with connect(api) as socket:
         await socket.close(code=4002)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await other.closed == 4002
 
 
@@ -141,7 +141,7 @@ async def test_a_client_that_vanishes_ends_the_upstreams_connection(
     await api.route(talker.upstream.url)
     reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
     writer.write(HANDSHAKE)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await read_head(reader)).startswith(b"HTTP/1.1 101")
         writer.transport.abort()
         assert await talker.closed == 1006
@@ -153,7 +153,7 @@ async def test_frames_sent_right_behind_the_handshake_are_not_lost(
     await api.route(talker.upstream.url)
     reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
     writer.write(HANDSHAKE + b"\x81\x82\0\0\0\0hi" + close_frame(1000, masked=True))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await read_head(reader)
         assert await reader.readexactly(4) == b"\x81\x02hi"
         assert await talker.closed == 1000
@@ -172,7 +172,7 @@ async def test_a_message_over_the_bound_closes_both_ends_with_1009(upstream: Ups
             await socket.send_str("x" * 1001)
             message = await socket.receive()
             assert (message.type, message.data) == (WSMsgType.CLOSE, TOO_BIG)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await talker.closed == TOO_BIG
 
 
@@ -181,7 +181,7 @@ async def test_a_silent_connection_ends_after_the_idle_time(upstream: Upstream) 
     async with running(idle_seconds=0.05) as api:
         await api.route(upstream.url)
         async with connect(api) as socket:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 message = await socket.receive()
                 assert (message.type, message.data) == (WSMsgType.CLOSE, 1001)
                 await socket.close()
@@ -191,13 +191,14 @@ async def test_a_silent_connection_ends_after_the_idle_time(upstream: Upstream) 
 async def test_a_connection_that_is_used_outlives_the_idle_time(upstream: Upstream) -> None:
     Talker(upstream)
     loop = asyncio.get_running_loop()
-    async with running(idle_seconds=0.6) as api:
+    async with running(idle_seconds=3.0) as api:
         await api.route(upstream.url)
         async with connect(api) as socket:
-            end = loop.time() + 1.3
+            end = loop.time() + 4.5
             while loop.time() < end:
                 await socket.send_str("x")
                 assert await socket.receive_str() == "x"
+                await asyncio.sleep(0.1)
 
 
 async def test_stopping_says_goodbye_and_does_not_wait_for_ever(upstream: Upstream) -> None:
@@ -205,8 +206,8 @@ async def test_stopping_says_goodbye_and_does_not_wait_for_ever(upstream: Upstre
     async with running() as api:
         await api.route(upstream.url)
         async with connect(api) as socket:
-            stopping = asyncio.create_task(api.gateway.stop(5))
-            async with asyncio.timeout(4):
+            stopping = asyncio.create_task(api.gateway.stop(60))
+            async with asyncio.timeout(30):
                 message = await socket.receive()
                 assert (message.type, message.data) == (WSMsgType.CLOSE, 1001)
                 await socket.close()
@@ -224,7 +225,7 @@ async def test_an_end_that_never_answers_a_close_does_not_hold_up_a_stop(api: Ap
         await api.route(url)
         reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
         writer.write(HANDSHAKE)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await read_head(reader)
             await api.gateway.stop(0.1)
             assert await reader.read() == close_frame(1001, masked=False)

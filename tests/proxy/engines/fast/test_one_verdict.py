@@ -93,7 +93,7 @@ async def verdict(api: Api, data: bytes, size: int) -> list[tuple[bytes, bytes]]
     reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
     received = b""
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             for start in range(0, len(data), size):
                 writer.write(data[start : start + size])
                 await asyncio.sleep(0)

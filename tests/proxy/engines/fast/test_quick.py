@@ -32,7 +32,7 @@ class Client:
     async def ask(self, data: bytes = GET) -> tuple[bytes, bytes]:
         """Return head and body of the answer."""
         self._writer.write(data)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             head = await read_head(self._reader)
             size = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
             return head, await self._reader.readexactly(size)
@@ -134,8 +134,10 @@ async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 @pytest.mark.parametrize(("talk", "status"), [(hang, 504), (refuse, 200)])
 async def test_an_upstream_that_hangs_or_hangs_up_is_met_as_ever(talk: Talk, status: int) -> None:
     async with serving(talk) as url, running(engine="fast") as api:
-        await api.route(url, timeout_ms=150)
+        await api.route(url)
         assert (await api.get("/a")).status == 200
+        if status == 504:
+            await api.route(url, timeout_ms=150)
         # A kept connection that ends is replaced once (RFC 9112, 9.3.1).
         assert (await api.get("/a")).status == status
 
@@ -159,7 +161,7 @@ async def test_a_client_that_leaves_gives_everything_back() -> None:
         engine = api.gateway._engine
         assert dict(engine.client.in_flight.counts)
         writer.transport.abort()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while engine.client.in_flight.counts or engine.request_shares.tenants.counts:
                 await asyncio.sleep(0)
 

@@ -288,7 +288,7 @@ def test_a_folder_without_permission_says_so(open_folder: Path) -> None:
 
 
 async def reason(changes: AsyncIterator[str]) -> str:
-    return await asyncio.wait_for(anext(changes), 20)
+    return await asyncio.wait_for(anext(changes), 30)
 
 
 async def test_a_changed_file_is_told_and_other_files_are_not(write: Callable[..., Path]) -> None:
@@ -337,7 +337,7 @@ async def test_a_folder_that_appears_is_told(write: Callable[..., Path], tmp_pat
     waiting = asyncio.ensure_future(anext(changes))
     await asyncio.wait([waiting], timeout=0.1)
     write(to="later")
-    assert await asyncio.wait_for(waiting, 20) == "the catalog's folder is there"
+    assert await asyncio.wait_for(waiting, 30) == "the catalog's folder is there"
     await changes.aclose()  # type: ignore[attr-defined]
 
 
@@ -351,7 +351,7 @@ async def test_a_folder_that_goes_away_ends_nothing(
     waiting = asyncio.ensure_future(anext(changes))
     await asyncio.wait([waiting], timeout=1.5)
     write()
-    assert await asyncio.wait_for(waiting, 20)
+    assert await asyncio.wait_for(waiting, 30)
     await changes.aclose()  # type: ignore[attr-defined]
 
 
@@ -363,5 +363,5 @@ async def test_waiting_for_changes_can_be_cancelled(write: Callable[..., Path]) 
     await asyncio.wait([waiting], timeout=0.05)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, 30)
     assert not stop.is_set()

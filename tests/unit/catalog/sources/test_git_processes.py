@@ -86,8 +86,8 @@ def test_the_end_of_the_process_waits_for_a_child_that_is_being_started() -> Non
     is_starting.wait()
     ending.start()
     may_start.set()
-    ending.join(10)
-    waiting.join(10)
+    ending.join(30)
+    waiting.join(30)
     assert not waiting.is_alive()
     assert has_ended(grandchild)
 
@@ -105,7 +105,7 @@ def test_at_the_end_of_the_process_every_group_is_ended() -> None:
     waiting.start()
     is_watched.wait()
     terminate_all()
-    waiting.join(10)
+    waiting.join(30)
     assert not waiting.is_alive()
     assert has_ended(grandchild)
 

@@ -296,7 +296,7 @@ def test_a_missing_object_says_what_to_do(
 
 
 async def reason(changes: AsyncIterator[str]) -> str:
-    return await asyncio.wait_for(anext(changes), 20)
+    return await asyncio.wait_for(anext(changes), 30)
 
 
 async def test_a_commit_is_told_at_once_and_files_on_disk_are_not(

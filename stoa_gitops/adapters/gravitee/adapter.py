@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
@@ -56,11 +57,16 @@ class GraviteeAdapter(GatewayAdapter):
     title = "Gravitee"
     granularity = Granularity.UNIT
 
-    def __init__(self, connection: Connection, http: AdminClient) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        http: AdminClient,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         options = options_of(connection.instance.options)
         public = AdminClient(anonymous(connection), limits=LIMITS)
         self._client = GraviteeClient(http, public, options)
-        self._session = Session(self._client, connection.owner, options)
+        self._session = Session(self._client, connection.owner, options, clock)
         self._apis = ApiWriter(self._client, self._session, connection.owner)
         self._consumers = ConsumerWriter(self._client, self._session, connection.owner)
         self._ruled: GatewayInfo | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -47,22 +48,28 @@ APIS = "/management/v2/environments/DEFAULT/apis"
 
 
 def build_gravitee(
-    link: Connection, http: AdminClient, settings: JsonObject | None = None
+    link: Connection,
+    http: AdminClient,
+    settings: JsonObject | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> GatewayAdapter:
     if settings is not None:
         link = replace(link, instance=replace(link.instance, options=settings))
-    return GraviteeAdapter(link, http)
+    return GraviteeAdapter(link, http, clock)
 
 
 @asynccontextmanager
 async def gravitee_rig(
-    double: GraviteeDouble, name: str, settings: JsonObject | None = None
+    double: GraviteeDouble,
+    name: str,
+    settings: JsonObject | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Rig]:
     """Yield the rig of a double; `settings` are `spec.options` of its document."""
     runner, base_url = await listening(double.app())
     headers = {"Authorization": f"Bearer {TOKEN}"}
     foreign: dict[str, Any] = {}
-    build = partial(build_gravitee, settings=settings)
+    build = partial(build_gravitee, settings=settings, clock=clock)
     try:
         async with httpx.AsyncClient(timeout=30, base_url=base_url, headers=headers) as person:
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -66,11 +67,14 @@ def _without_ids(line: str) -> str:
 
 @asynccontextmanager
 async def bed(
-    version: str = "4.12.12", settings: JsonObject | None = None, **options: Any
+    version: str = "4.12.12",
+    settings: JsonObject | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    **options: Any,
 ) -> AsyncIterator[Bed]:
     """Yield a double of a version; `settings` are the adapter's options, `options` the double's."""
     double = GraviteeDouble(version, **options)
-    async with gravitee_rig(double, version, settings) as rig:
+    async with gravitee_rig(double, version, settings, clock) as rig:
         health = await rig.driver.health()
         assert health.success, health.error
         # The person goes past the front, which plays the network of the adapter.

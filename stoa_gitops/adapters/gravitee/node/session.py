@@ -1,25 +1,19 @@
 """Session with one environment: what the gateway is, and what it holds.
 
-A light read takes the lists and what they show as changed; each tenth observation reads plans,
-subscriptions and keys of every API, for those change without a sign in the list.
+A light read takes the lists and what they show as changed; each tenth observation begins to read
+plans, subscriptions and keys of every API, for those change without a sign in the list. What takes
+longer than one observation may is gone on with by the next ones.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from stoa_gitops.adapter_sdk.packed_list import PackedList
 from stoa_gitops.adapters.gravitee.api.client import Features, GraviteeClient
-from stoa_gitops.adapters.gravitee.entities.consumers import (
-    ACCEPTED,
-    HeldSubscription,
-    read_subscription,
-)
-from stoa_gitops.adapters.gravitee.entities.marks import fingerprint, marks_in, owner_in
 from stoa_gitops.adapters.gravitee.entities.parts import (
     AUTOMATION,
     CLASSIC,
@@ -29,20 +23,17 @@ from stoa_gitops.adapters.gravitee.entities.parts import (
     Options,
 )
 from stoa_gitops.adapters.gravitee.mapping.backends import PROXY
-from stoa_gitops.adapters.gravitee.mapping.plans import KEY, OPEN
 from stoa_gitops.adapters.gravitee.mapping.rules import PLUGINS, RESOURCES
-from stoa_gitops.adapters.gravitee.node.snapshot import (
-    ApiGroup,
-    Snapshot,
-    build_group,
-    signature_of,
-)
+from stoa_gitops.adapters.gravitee.node.group_reader import READERS, GroupReader
+from stoa_gitops.adapters.gravitee.node.snapshot import ApiGroup, Snapshot, signature_of
+from stoa_gitops.adapters.gravitee.node.unfinished import UnfinishedRead
 from stoa_gitops.errors import GatewayRefused
 
-log = logging.getLogger(__name__)
+DEEP_SECONDS: Final = 45.0
+"""Seconds of one observation for what is read again though nothing shows that it changed.
 
-READERS: Final = 4
-"""APIs whose plans and subscriptions are read at a time: 8 were no faster (contract R.10)."""
+The rest waits for the next observation. An observation has 120 s, of which one call may take 90.
+"""
 
 _VERSIONS: Final[Mapping[str, str]] = {CRD: "4.2 to 4.7", CLASSIC: "4.0 or 4.1"}
 
@@ -50,12 +41,19 @@ _VERSIONS: Final[Mapping[str, str]] = {CRD: "4.2 to 4.7", CLASSIC: "4.0 or 4.1"}
 class Session:
     """Keeps one snapshot, and reads of it what changed."""
 
-    def __init__(self, client: GraviteeClient, owner: str, options: Options) -> None:
+    def __init__(
+        self,
+        client: GraviteeClient,
+        owner: str,
+        options: Options,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client, self._owner, self._options = client, owner, options
+        self._unfinished = UnfinishedRead(clock)
+        self._reader = GroupReader(client, owner, self._unfinished)
         self._lock = asyncio.Lock()
         self._observations = 0
-        self._is_deep = True
-        self._changed: set[str] = set()
+        self._is_deep = self._observes = True
         self._snapshot: Snapshot | None = None
         self._reading: asyncio.Task[Snapshot] | None = None
         self._readers = 0
@@ -65,6 +63,7 @@ class Session:
     def invalidate(self) -> None:
         """Read everything with the next call."""
         self._is_deep, self._snapshot = True, None
+        self._unfinished.clear()
 
     @property
     def is_unread(self) -> bool:
@@ -73,7 +72,9 @@ class Session:
 
     def mark_changed(self, *api_ids: str) -> None:
         """Read these APIs in full with the next call: something of them was written."""
-        self._changed.update(api_ids)
+        self._reader.changed.update(api_ids)
+        for api_id in api_ids:
+            self._unfinished.forget(api_id)
 
     async def start_observation(self) -> GatewayInfo:
         """Check credentials and environment, and ask what the gateway is where it may be another.
@@ -85,6 +86,7 @@ class Session:
             self._is_deep = True
             self.info = None
         self._observations += 1
+        self._observes = True
         return await self.gateway_info()
 
     async def gateway_info(self) -> GatewayInfo:
@@ -166,8 +168,10 @@ class Session:
 
         Kinds listed side by side share a read.
         """
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read())
+        if self._reading is None or self._reading.done() or self._reading.cancelling():
+            # Reading back what was written waits for nothing else.
+            observes, self._observes = self._observes, False
+            self._reading = asyncio.create_task(self._read(observes=observes))
             self._readers = 0
         reading = self._reading
         self._readers += 1
@@ -188,33 +192,44 @@ class Session:
         """Return what the environment holds now."""
         return await self._read()
 
-    async def _read(self) -> Snapshot:
+    async def _read(self, *, observes: bool = False) -> Snapshot:
+        """Read what changed, and where `observes` says so what is due of a deep read.
+
+        What is cut off is gone on with by the next read.
+        """
         info = await self.gateway_info()
         async with self._lock:
-            before = self._snapshot
-            changed, is_deep = set(self._changed), self._is_deep or before is None
+            before, unfinished = self._snapshot, self._unfinished
+            unfinished.begin(info)
             listed = await self._client.list_apis()
             applications = await self._client.list_applications()
             known = {} if before is None or before.info != info else before.groups
-            kept = {
-                api_id: known[api_id]
-                for one in listed
-                if (api_id := str(one.get("id") or "")) in known
-                and not is_deep
-                and api_id not in changed
-                and known[api_id].signature == signature_of(one)
+            groups: dict[str, ApiGroup | None] = {}
+            missing, due = [], []
+            for one in listed:
+                api_id, signature = str(one.get("id") or ""), signature_of(one)
+                group = unfinished.find(api_id, signature)
+                if group is None and api_id in known and known[api_id].signature == signature:
+                    group = known[api_id]
+                    due.append(one)
+                if group is None or api_id in self._reader.changed:
+                    missing.append(one)
+                groups[api_id] = group
+            read = dict(await self._reader.read_groups(missing, info))
+            due = [one for one in due if str(one.get("id") or "") not in read]
+            if self._is_deep and observes:
+                read |= await self._reader.read_groups(due, info, DEEP_SECONDS)
+            if not self._is_deep or all(str(one.get("id") or "") in read for one in due):
+                self._is_deep = False
+                unfinished.clear()
+            whole = {
+                api_id: found
+                for api_id, group in groups.items()
+                if (found := read.get(api_id, group)) is not None
             }
-            stale = [one for one in listed if str(one.get("id") or "") not in kept]
-            read = await self._read_groups(stale, info)
-            self._changed -= changed
-            self._is_deep = False
-            groups = {
-                api_id: kept.get(api_id) or read[api_id]
-                for api_id in dict.fromkeys(str(one.get("id") or "") for one in listed)
-            }
-            if before is not None and self._is_same(before, groups, applications, info):
+            if before is not None and self._is_same(before, whole, applications, info):
                 return before
-            self._snapshot = Snapshot(info, self._owner, groups, applications)
+            self._snapshot = Snapshot(info, self._owner, whole, applications)
             return self._snapshot
 
     @staticmethod
@@ -228,67 +243,3 @@ class Session:
         return (
             before.info == info and before.applications == applications and before.groups == groups
         )
-
-    async def _read_groups(
-        self, listed: Sequence[JsonTree], info: GatewayInfo
-    ) -> Mapping[str, ApiGroup]:
-        slots = asyncio.Semaphore(READERS)
-
-        async def read_one(api: JsonTree) -> ApiGroup:
-            async with slots:
-                return await self.read_group(api, info)
-
-        tasks = [asyncio.create_task(read_one(api)) for api in listed]
-        try:
-            groups = await asyncio.gather(*tasks)
-        finally:
-            # gather leaves the others running when one raises.
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        return {str(api.get("id") or ""): group for api, group in zip(listed, groups, strict=True)}
-
-    async def read_group(self, api: JsonTree, info: GatewayInfo) -> ApiGroup:
-        """Read what the list does not show of an API; raises GatewayError."""
-        api_id = str(api.get("id") or "")
-        plans = await self._client.list_plans(api_id)
-        kinds = {str(_security(plan)) for plan in plans}
-        subscriptions: list[HeldSubscription] = []
-        if kinds - {OPEN} and _is_of(api, self._owner):
-            subscriptions = await self._read_subscriptions(api_id, plans)
-        return build_group(api, plans, subscriptions, info, self._owner)
-
-    async def _read_subscriptions(
-        self, api_id: str, plans: Sequence[JsonTree]
-    ) -> list[HeldSubscription]:
-        keyed = {str(plan.get("id")) for plan in plans if _security(plan) == KEY}
-        found = []
-        for tree in await self._client.list_subscriptions(api_id):
-            if not isinstance(tree.get("id"), str) or not isinstance(tree.get("plan"), dict):
-                log.warning("a subscription of API %s is set aside: it has no plan", api_id)
-                continue
-            one = read_subscription(tree, frozenset())
-            if one.plan_id in keyed and one.status == ACCEPTED:
-                one = replace(one, prints=await self.read_prints(api_id, one.id))
-            found.append(one)
-        return found
-
-    async def read_prints(self, api_id: str, subscription: str) -> frozenset[str]:
-        """Return the fingerprints of the keys of a subscription that work."""
-        keys = await self._client.list_keys(api_id, subscription)
-        return frozenset(fingerprint(str(key.get("key"))) for key in keys if is_usable(key))
-
-
-def is_usable(key: JsonTree) -> bool:
-    """Whether a key works."""
-    return not (key.get("revoked") or key.get("expired") or key.get("paused"))
-
-
-def _security(plan: JsonTree) -> str:
-    security = plan.get("security")
-    return str(security.get("type")) if isinstance(security, dict) else ""
-
-
-def _is_of(api: JsonTree, owner: str) -> bool:
-    properties = api.get("properties")
-    return isinstance(properties, list) and owner_in(marks_in(api)) == owner

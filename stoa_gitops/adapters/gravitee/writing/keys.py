@@ -7,7 +7,7 @@ from typing import Final
 
 from stoa_gitops.adapter_sdk.http.responses import RequestRefused
 from stoa_gitops.adapters.gravitee.api.client import GraviteeClient
-from stoa_gitops.adapters.gravitee.node.session import is_usable
+from stoa_gitops.adapters.gravitee.node.group_reader import is_usable
 from stoa_gitops.errors import GatewayError, GatewayRefused, ObjectConflict
 from stoa_gitops.model.secret import Secret
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import fnmatch
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -53,6 +53,7 @@ class GraviteeDouble:
                     the first that was refused
     read_only       answer to writes: `method` (405), `database` (500), `licence` (403 with HTML)
     refuses_reads   that is the answer to reads as well
+    before          awaited with "METHOD path" before a request is carried out
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class GraviteeDouble:
         self.passwords = {name: name for name in ("admin", "api1", "user")}
         self.writes_left: int | None = None
         self.read_only, self.refuses_reads = "", False
+        self.before: Callable[[str], Awaitable[None]] | None = None
         self._failing: tuple[str, int, str] | None = None
         self.requests: list[str] = []
         self.bodies: list[tuple[str, Any]] = []
@@ -166,6 +168,8 @@ class GraviteeDouble:
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.requests.append(f"{request.method} {request.path}")
+        if self.before is not None:
+            await self.before(self.requests[-1])
         try:
             return await self._answer(request, handler)
         except Refused as error:

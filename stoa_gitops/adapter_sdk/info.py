@@ -52,10 +52,14 @@ class VendorExport:
     """Objects in a vendor's export file, as items of `list_*`, and what no item can express.
 
     Where the file has a reference in place of a secret, the item has `{"$secret": "env:NAME"}`.
+
+    implied  the same with what the file implies and no gateway with its content would list, such as
+             who may call what; None where it implies nothing
     """
 
     items: tuple[ListItem, ...]
     unmapped: tuple[Unmapped, ...] = ()
+    implied: VendorExport | None = None
 
 
 @dataclass(frozen=True, slots=True)

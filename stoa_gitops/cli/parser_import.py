@@ -100,6 +100,16 @@ def _add_vendor(parser: Parser) -> None:
     )
 
 
+def _add_kong(parser: Parser) -> None:
+    _add_vendor(parser)
+    parser.flag(
+        "tenant",
+        metavar="NAME",
+        about_default="the only one, or `default`",
+        help="tenant of services and consumers whose name or tag `tenant:NAME` says none",
+    )
+
+
 def _add_apisix(parser: Parser) -> None:
     _add_vendor(parser)
     parser.flag(
@@ -136,6 +146,7 @@ _FORMS = {
         "documents from a file of decK, or a declarative one",
         """examples:
   deck gateway dump && stoa-gitops import kong kong.yaml
+  stoa-gitops import kong kong.yaml --tenant acme
   stoa-gitops import kong kong.yaml --gateway gravitee-prod     # for another gateway""",
     ),
     "gravitee": (
@@ -166,7 +177,7 @@ _FORMS = {
 }
 _FORM_ARGUMENTS = {
     "openapi": _add_openapi,
-    "kong": _add_vendor,
+    "kong": _add_kong,
     "gravitee": _add_vendor,
     "apisix": _add_apisix,
     "stoa": _add_stoa,

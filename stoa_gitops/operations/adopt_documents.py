@@ -42,8 +42,13 @@ class GatewayObjects:
     find_losses: LossFinder | None = None
 
 
-def read_vendor_export(path: Path, instance: GatewayInstance, owner: str) -> GatewayObjects:
-    """Read a file of the gateway's vendor; UsageError where it cannot be read or is too large."""
+def read_vendor_export(
+    path: Path, instance: GatewayInstance, owner: str, *, is_implied: bool = False
+) -> GatewayObjects:
+    """Read a file of the gateway's vendor; UsageError where it cannot be read or is too large.
+
+    `is_implied` takes what the file implies along, such as who may call what.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_EXPORT_BYTES + 1)  # one more tells "exactly" from "more than"
@@ -51,7 +56,7 @@ def read_vendor_export(path: Path, instance: GatewayInstance, owner: str) -> Gat
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     if len(data) > MAX_EXPORT_BYTES:
         raise UsageError(f"{path} has more than {MAX_EXPORT_BYTES >> 20} MiB: split it")
-    return GatewayObjects(*read_export(data, str(path), instance, owner))
+    return GatewayObjects(*read_export(data, str(path), instance, owner, is_implied=is_implied))
 
 
 async def observe_objects(

@@ -110,25 +110,40 @@ def plan_files(request: FilesRequest, state: Path) -> FilesPlan:
     folder = CatalogFolder(Path(request.catalog).expanduser())
     tree = FolderSource(folder.folder).snapshot()
     reader = catalog_reader(state)
-    gateways = reader.read(tree).gateways
+    # With what an earlier import of this form wrote: its tenant is that of the next one.
+    catalog = reader.read(tree)
     shown = ", ".join(request.locations)
     if request.form == "stoa":
         target = _target(reader, tree, folder, record_path("stoa", ""))
         return _of_translation(request, target, _read_tree(request, target), shown)
-    instance = choose_gateway(gateways, request.form, request.gateway)
+    instance = choose_gateway(catalog.gateways, request.form, request.gateway)
     target = _target(reader, tree, folder, record_path(request.form, instance.name))
     if request.form not in VENDOR_FORMS:
-        translation = _read_adc(request, target, instance)
+        tenant = choose_tenant(catalog, request.tenant)
+        translation = _read_adc(request, target, instance, tenant)
         return _of_translation(request, target, translation, shown, instance)
     # Options are those of one type: the file is read with the defaults of its vendor's.
     is_same = instance.gateway_type == request.form
     reading = instance if is_same else replace(instance, gateway_type=request.form, options={})
+    if request.form == "kong":
+        reading = _with_tenant(reading, request.tenant, catalog)
     found = [
-        read_vendor_export(Path(location).expanduser(), reading, target.catalog.owner)
+        read_vendor_export(
+            Path(location).expanduser(), reading, target.catalog.owner, is_implied=True
+        )
         for location in request.locations
     ]
     objects = _together(found, request.locations)
     return plan_objects(request.form, target, instance, objects, (), shown, is_owned=is_same)
+
+
+def _with_tenant(instance: GatewayInstance, name: str, catalog: Catalog) -> GatewayInstance:
+    """Return a gateway with a tenant for what a file of Kong names none for."""
+    known = sorted(catalog.tenants)
+    if not name and ("adoptTenant" in instance.options or len(known) != 1):
+        return instance
+    tenant = choose_tenant(catalog, name)
+    return replace(instance, options={**instance.options, "adoptTenant": tenant})
 
 
 def _together(found: Sequence[GatewayObjects], locations: Sequence[str]) -> GatewayObjects:
@@ -303,11 +318,10 @@ def _of_translation(
 
 
 def _read_adc(
-    request: FilesRequest, target: ImportTarget, instance: GatewayInstance
+    request: FilesRequest, target: ImportTarget, instance: GatewayInstance, tenant: str
 ) -> Translation:
     from stoa_gitops.catalog.export.foreign.apisix.configuration import translate_adc
 
-    tenant = choose_tenant(target.catalog, request.tenant)
     return translate_adc(
         [Path(location).expanduser() for location in request.locations],
         instance.name,

@@ -360,3 +360,34 @@ def test_a_page_of_a_person_is_not_replaced(here: Path, capsys: pytest.CaptureFi
     imported(capsys, "gravitee", "api.json")
     # Each import has its own section of one page.
     assert page.read_text().count("<!-- imported: ") == 2
+
+
+KONG = """\
+_format_version: "3.0"
+services:
+  - name: orders
+    url: https://orders.example
+    routes: [{name: orders, paths: [/orders], methods: [GET]}]
+    plugins: [{name: key-auth}, {name: acl, config: {allow: [partners]}}]
+  - {name: open, url: "https://open.example", routes: [{name: o, paths: [/o], methods: [GET]}]}
+consumers:
+  - username: mobile
+    keyauth_credentials: [{key: s3cr3t-key-of-mobile}]
+    acls: [{group: partners}]
+"""
+
+
+def test_consumers_of_kong_become_subscribers(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "kong.yaml").write_text(KONG)
+    imported(capsys, "kong", "kong.yaml", "--tenant", "shop")
+    assert spec("tenants/shop/apis/orders/api.yaml")["access"] == "subscribed"
+    mobile = spec("tenants/shop/applications/mobile.yaml")
+    assert mobile["subscriptions"] == [{"api": "orders"}]
+    assert main(["validate"]) == Exit.OK
+    capsys.readouterr()
+    # The tenant that is there by now is that of the next file, too.
+    (here / "kong.yaml").write_text(KONG.replace("mobile", "desktop"))
+    imported(capsys, "kong", "kong.yaml")
+    assert spec("tenants/shop/applications/desktop.yaml")["subscriptions"] == [{"api": "orders"}]

@@ -34,6 +34,7 @@ _API_FIELDS: Final = (
     "backend",
     "routes",
     "plans",
+    "access",
 )
 _APPLICATION_FIELDS: Final = ("displayName", "owner", "subscriptions", "identifiers")
 _ROUTE_DEFAULTS: Final[JsonObject] = {"methods": [], "hosts": [], "stripPath": True}

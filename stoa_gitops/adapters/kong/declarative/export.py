@@ -9,6 +9,7 @@ from stoa_gitops.adapter_sdk.info import VendorExport
 from stoa_gitops.adapter_sdk.unreadable import reading_strictly
 from stoa_gitops.adapters.kong.api.options import options_of
 from stoa_gitops.adapters.kong.declarative.adoption_report import list_unmapped
+from stoa_gitops.adapters.kong.declarative.callers import find_callers, is_said, with_callers
 from stoa_gitops.adapters.kong.declarative.file import ENV, MISREAD_ERRORS, DeclarativeFile
 from stoa_gitops.adapters.kong.entities.defaults import PLUGIN_DEFAULTS
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
@@ -35,7 +36,8 @@ def read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -
         try:
             groups = snapshot.foreign.groups(node, owner)
             items = [item for kind in (API, POLICY, APPLICATION) for item in snapshot.items(kind)]
-            unmapped = list_unmapped(snapshot)
+            callers = find_callers(groups, node, owner)
+            unmapped = (*list_unmapped(snapshot), *file.unmapped)
         except MISREAD_ERRORS:
             file.raise_misread(snapshot)
     references = {
@@ -47,7 +49,11 @@ def read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -
         if item["kind"] == APPLICATION:
             key = Key(APPLICATION, item["tenant"], item["name"])
             item["spec"] = {**item["spec"], "credentials": references[key]}
-    return VendorExport(tuple(items), (*unmapped, *file.unmapped))
+    implied = VendorExport(
+        tuple(with_callers(items, callers)),
+        tuple(one for one in unmapped if not is_said(one, callers)),
+    )
+    return VendorExport(tuple(items), unmapped, implied)
 
 
 def _with_references(group: EntityGroup, node: NodeInfo, owner: str) -> list[JsonTree]:

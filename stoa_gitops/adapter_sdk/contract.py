@@ -367,6 +367,12 @@ class GatewayAdapter(ABC):
         which of these it is.
         """
 
+    def note_documents(self) -> None:  # noqa: B027  # most list all that they hold
+        """Take note that documents are made of what is foreign, before it is listed.
+
+        For gateways on which that takes calls which no plan needs.
+        """
+
     def note_plan(self, changes: Sequence[Change]) -> None:  # noqa: B027  # most need not know
         """Take note of all changes of a plan, before the first of them is written.
 

@@ -199,16 +199,23 @@ class Driver:
             return internal_error(error)
 
     async def observe(
-        self, inventory: Mapping[Key, AppliedRecord], desired: Iterable[Key] = ()
+        self,
+        inventory: Mapping[Key, AppliedRecord],
+        desired: Iterable[Key] = (),
+        *,
+        for_documents: bool = False,
     ) -> ActualState:
         """Return all objects; a state with an `error` if any list could not be read. Never raises.
 
         A partial state is reported as unknown: an object missing from it would look deleted.
-        `desired` are the objects of the catalog.
+        `desired` are the objects of the catalog; `for_documents` says that documents are made of
+        foreign objects, which may take more calls than a plan does.
         """
         now = self._clock()
         try:
             self._adapter.note_keys(inventory.keys() | desired)
+            if for_documents:
+                self._adapter.note_documents()
             methods = self._adapter.methods()
             lists = await self._read_kinds([kind for kind, m in methods.items() if m.list])
             objects = await self._objects(lists, inventory)

@@ -64,7 +64,7 @@ async def observe_objects(
 ) -> GatewayObjects:
     """Read everything that is on a gateway; GatewayUnreachable where it does not answer."""
     session = await workspace.session(catalog, instance)
-    actual = await session.observe_all()
+    actual = await session.observe_all(for_documents=True)
     if actual.error is not None:
         raise GatewayUnreachable(f"{instance.name}: {actual.error}")
     driver = session.driver

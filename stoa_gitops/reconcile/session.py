@@ -127,13 +127,16 @@ class GatewaySession:
         self._context = context
         self.cache = cache or PlanCache()
 
-    async def observe_all(self) -> ActualState:
-        """Read the gateway without any inventory: everything without our mark is foreign."""
+    async def observe_all(self, *, for_documents: bool = False) -> ActualState:
+        """Read the gateway without any inventory: everything without our mark is foreign.
+
+        `for_documents`: all that documents of foreign objects can say, whatever that takes.
+        """
         health = await self.driver.health()
         if not health.success:
             name, error = self.driver.name, health.error or "no answer"
             return ActualState(name, self._context.clock(), error=error, error_reason=health.reason)
-        return await self.driver.observe({})
+        return await self.driver.observe({}, for_documents=for_documents)
 
     async def find_suspension(self, assignment: Assignment) -> str:
         """Return who or what suspends the gateway now, as a message; empty where nothing does."""

@@ -129,14 +129,15 @@ async def makes_world(
     environments: Iterable[str],
     monkeypatch: pytest.MonkeyPatch,
     gravitee: Mapping[str, Any] | None = None,
+    makes: Iterable[str] = MAKES,
 ) -> AsyncIterator[MakesWorld]:
-    """Yield three gateways for each environment; `gravitee` are options of its doubles."""
+    """Yield a gateway of each make for each environment; `gravitee` are options of its doubles."""
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     world = MakesWorld(folder)
     async with AsyncExitStack() as stack:
         for environment in environments:
-            for make in MAKES:
+            for make in makes:
                 double = _double(make, gravitee or {})
                 runner, base_url = await listening(double.app())
                 stack.push_async_callback(runner.cleanup)
@@ -156,7 +157,7 @@ def _double(make: str, gravitee: Mapping[str, Any]) -> Any:
     if make == "kong":
         return KongDouble("3.9.1", database="postgres")
     if make == "gravitee":
-        return GraviteeDouble("4.12.12", tokens={TOKEN: "admin"}, **gravitee)
+        return GraviteeDouble(**{"version": "4.12.12", "tokens": {TOKEN: "admin"}, **gravitee})
     return WebMethodsDouble("11")
 
 

@@ -126,6 +126,10 @@ class GraviteeAdapter(GatewayAdapter):
         """Return one list, packed; an unchanged one is the identical object of the last time."""
         return await self._session.list_objects(kind)
 
+    def note_documents(self) -> None:
+        """Read who may call foreign APIs, too: that is in no list."""
+        self._session.read_foreign_access()
+
     async def list_unmapped(self) -> tuple[Unmapped, ...]:
         """Return what foreign APIs hold that no document of the catalog can express."""
         snapshot = await self._session.current_snapshot()

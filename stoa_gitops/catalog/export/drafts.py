@@ -142,8 +142,8 @@ class DraftBuilder:
             return "it has no route that a catalog can say"
         if key.kind == APPLICATION and not value.get("subscriptions"):
             return (
-                "it has no subscription, and an application goes only where an API of its "
-                "subscriptions is"
+                "it has no subscription that is written, and an application goes only where an "
+                "API of its subscriptions is"
             )
         if key.kind == API:
             return "; ".join(

@@ -235,7 +235,11 @@ def is_same_time(one: str, other: str) -> bool:
 def _foreign_credentials(
     client: str, held: list[tuple[HeldApi, HeldSubscription]]
 ) -> Iterator[JsonTree]:
-    for _ in sorted({printed for _, one in held for printed in one.prints}):
+    live = [(api, one) for api, one in held if one.status == ACCEPTED]
+    kinds = {CREDENTIALS.get(api.plans.get(one.plan_id, ("", ""))[1]) for api, one in live}
+    prints = {printed for _, one in live for printed in one.prints}
+    # Its keys may not have been read.
+    for _ in range(max(len(prints), 1) if "api_key" in kinds else 0):
         yield _shown("api_key")
     if client:
         yield _shown("jwt")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -18,6 +18,7 @@ from stoa_gitops.adapters.gravitee.entities.consumers import (
 from stoa_gitops.adapters.gravitee.entities.marks import fingerprint, marks_in, owner_in
 from stoa_gitops.adapters.gravitee.entities.parts import GatewayInfo, JsonTree
 from stoa_gitops.adapters.gravitee.mapping.plans import KEY, OPEN
+from stoa_gitops.adapters.gravitee.node.foreign_access import foreign_access
 from stoa_gitops.adapters.gravitee.node.snapshot import ApiGroup, build_group
 from stoa_gitops.adapters.gravitee.node.unfinished import UnfinishedRead
 
@@ -27,6 +28,14 @@ READERS: Final = 4
 """APIs whose plans and subscriptions are read at a time: 8 were no faster (contract R.10)."""
 
 
+FOREIGN_CALLS: Final = 2000
+"""Calls of one read for subscriptions and keys of foreign APIs; beyond, they are told as unread."""
+
+
+def _always() -> bool:
+    return True
+
+
 class _OutOfTime(Exception):
     """What may wait was not read in its time."""
 
@@ -34,17 +43,21 @@ class _OutOfTime(Exception):
 class GroupReader:
     """Reads APIs; keeps in `unfinished` what a read that is cut off can go on from.
 
-    changed  APIs that were written since they were read
+    changed        APIs that were written since they were read
+    reads_foreign  read who may call foreign APIs, too
     """
 
     def __init__(self, client: GraviteeClient, owner: str, unfinished: UnfinishedRead) -> None:
         self._client, self._owner, self._unfinished = client, owner, unfinished
         self.changed: set[str] = set()
+        self.reads_foreign = False
+        self._foreign_calls = 0
 
     async def read_groups(
         self, listed: Sequence[JsonTree], info: GatewayInfo, seconds: float = math.inf
     ) -> Mapping[str, ApiGroup]:
         """Return the APIs that could be read within `seconds`, by id; raises GatewayError."""
+        self._foreign_calls = 0
         slots = asyncio.Semaphore(READERS)
         until = self._unfinished.clock() + seconds
 
@@ -79,20 +92,46 @@ class GroupReader:
             plans = await self._client.list_plans(api_id)
             kinds = {str(_security(plan)) for plan in plans}
             subscriptions: list[HeldSubscription] = []
+            unread = ""
             if kinds - {OPEN} and _is_of(api, self._owner):
                 subscriptions = await self._read_subscriptions(api_id, plans, until)
+            elif kinds - {OPEN} and self.reads_foreign:
+                subscriptions, unread = await self._read_foreign(api_id, plans)
             is_read = True
         finally:
             if was_changed and not is_read:
                 self.changed.add(api_id)
         group = build_group(api, plans, subscriptions, info, self._owner)
+        if self.reads_foreign and not _is_of(api, self._owner):
+            access = foreign_access(group.key, api_id, plans, subscriptions, unread)
+            group = replace(group, foreign=access)
         # What was written while it was read is read again.
         if api_id not in self.changed:
             self._unfinished.keep(group, api_id)
         return group
 
+    async def _read_foreign(
+        self, api_id: str, plans: Sequence[JsonTree]
+    ) -> tuple[list[HeldSubscription], str]:
+        """Return the subscriptions to a foreign API, and what of them was not read."""
+        limit = f"all foreign ones would take more than {FOREIGN_CALLS} calls"
+        if not self._may_read_foreign():
+            return [], limit
+        found = await self._read_subscriptions(
+            api_id, plans, math.inf, may_read_keys=self._may_read_foreign
+        )
+        return found, f"keys, for {limit}" if self._foreign_calls > FOREIGN_CALLS else ""
+
+    def _may_read_foreign(self) -> bool:
+        self._foreign_calls += 1
+        return self._foreign_calls <= FOREIGN_CALLS
+
     async def _read_subscriptions(
-        self, api_id: str, plans: Sequence[JsonTree], until: float
+        self,
+        api_id: str,
+        plans: Sequence[JsonTree],
+        until: float,
+        may_read_keys: Callable[[], bool] = _always,
     ) -> list[HeldSubscription]:
         keyed = {str(plan.get("id")) for plan in plans if _security(plan) == KEY}
         found = []
@@ -101,7 +140,7 @@ class GroupReader:
                 log.warning("a subscription of API %s is set aside: it has no plan", api_id)
                 continue
             one = read_subscription(tree, frozenset())
-            if one.plan_id in keyed and one.status == ACCEPTED:
+            if one.plan_id in keyed and one.status == ACCEPTED and may_read_keys():
                 one = replace(one, prints=await self._read_prints(api_id, tree, until))
             found.append(one)
         return found

@@ -70,6 +70,12 @@ class Session:
         """Whether nobody listed anything yet."""
         return self._snapshot is None
 
+    def read_foreign_access(self) -> None:
+        """Read with the next call, and from now on, who may call foreign APIs."""
+        if not self._reader.reads_foreign:
+            self._reader.reads_foreign = True
+            self.invalidate()
+
     def mark_changed(self, *api_ids: str) -> None:
         """Read these APIs in full with the next call: something of them was written."""
         self._reader.changed.update(api_ids)

@@ -8,13 +8,14 @@ from functools import cached_property, partial
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import ListItem, list_item
-from stoa_gitops.adapter_sdk.named_groups import named_groups
+from stoa_gitops.adapter_sdk.named_groups import named_groups as under_own_keys
 from stoa_gitops.adapter_sdk.packed_list import PackedList
 from stoa_gitops.adapter_sdk.unreadable import UNREADABLE, read_guarded
 from stoa_gitops.adapters.gravitee.entities.consumers import HeldApi, HeldSubscription
 from stoa_gitops.adapters.gravitee.entities.ids import hrid_of
 from stoa_gitops.adapters.gravitee.entities.marks import (
     INCOMPLETE,
+    ApplicationMark,
     foreign_key,
     key_in,
     marks_in,
@@ -33,6 +34,7 @@ from stoa_gitops.adapters.gravitee.mapping.applications import decompile_applica
 from stoa_gitops.adapters.gravitee.mapping.plans import read_plan_name
 from stoa_gitops.adapters.gravitee.mapping.routes import canonical_path
 from stoa_gitops.adapters.gravitee.mapping.unmapped_fields import UnmappedFields
+from stoa_gitops.adapters.gravitee.node.foreign_access import ForeignAccess
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.resources import ForeignRoute
@@ -57,6 +59,7 @@ class ApiGroup:
     owner  catalog that it belongs to; empty for none
     paths  (host, path) of each, also of APIs that no document expresses
     held   what applications need to know of it, if it is of our catalog and whole
+    foreign  who may call it, where that was read and it is not of our catalog
     """
 
     api_id: str
@@ -68,6 +71,7 @@ class ApiGroup:
     paths: tuple[tuple[str, str], ...] = ()
     held: HeldApi | None = None
     unmapped: UnmappedFields = field(default_factory=dict)
+    foreign: ForeignAccess | None = None
 
 
 def build_group(
@@ -190,7 +194,7 @@ class Snapshot:
     def lists(self) -> Mapping[str, PackedList]:
         """The items of each kind."""
         found: dict[str, list[ListItem]] = {API: [], POLICY: [], APPLICATION: []}
-        for group in self._named_groups:
+        for group in self.named_groups:
             for item in group.items:
                 found[item["kind"]].append(item)
         found[APPLICATION] = list(self._application_items())
@@ -219,7 +223,7 @@ class Snapshot:
         """Every route of an API that is not ours, whether a document expresses it or not."""
         found = [
             ForeignRoute(group.name, RoutePattern(path, (host.lower(),) if host else ()), group.key)
-            for group in self._named_groups
+            for group in self.named_groups
             if not self.is_own(group.api_id)
             for host, path in group.paths
         ]
@@ -270,11 +274,19 @@ class Snapshot:
         return group is not None and self._own_groups.get(group.key) is group
 
     @cached_property
-    def _named_groups(self) -> list[ApiGroup]:
+    def named_groups(self) -> list[ApiGroup]:
         """The groups under keys of their own."""
-        return named_groups(self.groups.values(), self._own_groups, _renamed, _id_of)
+        return under_own_keys(self.groups.values(), self._own_groups, _renamed, _id_of)
 
     def _application_items(self) -> Iterator[ListItem]:
+        for key, tree, mark in self._named_applications():
+            is_ours = mark is not None and mark.owner == self.owner and key == mark.key
+            parts, left = self.read_application(tree, key)
+            owner = mark.owner if mark else ""
+            yield _application_item(parts, left, managed=is_ours, owner=owner)
+
+    def _named_applications(self) -> Iterator[tuple[Key, JsonTree, ApplicationMark | None]]:
+        """Yield each application under a key of its own, ours first, with its mark."""
         taken: set[Key] = set()
         marked = [
             (tree, read_application_mark(tree.get("description"))) for tree in self.applications
@@ -284,19 +296,44 @@ class Snapshot:
             application = str(tree.get("id") or "")
             name = str(tree.get("name") or "")
             key = mark.key if mark else foreign_key(APPLICATION, name, self.info.options.tenant)
-            is_ours = mark is not None and mark.owner == self.owner and key not in taken
             if key in taken:
                 key = key._replace(name=f"{key.name}-{application[:8]}")
             taken.add(key)
-            parts, left = self.read_application(tree, key)
-            owner = mark.owner if mark else ""
-            yield _application_item(parts, left, managed=is_ours, owner=owner)
+            yield key, tree, mark
+
+    @cached_property
+    def foreign_accesses(self) -> Sequence[ForeignAccess]:
+        """Who may call foreign APIs, as far as that was read, under the keys of these APIs."""
+        return [
+            replace(group.foreign, api=replace(group.foreign.api, key=group.key))
+            for group in self.named_groups
+            if group.foreign is not None
+        ]
+
+    @cached_property
+    def _foreign_subscriptions(self) -> Mapping[str, list[tuple[HeldApi, HeldSubscription]]]:
+        found: dict[str, list[tuple[HeldApi, HeldSubscription]]] = {}
+        for access in self.foreign_accesses:
+            for one in access.api.subscriptions:
+                if one.plan_id in access.api.plans:
+                    found.setdefault(one.application_id, []).append((access.api, one))
+        return found
+
+    @property
+    def foreign_applications(self) -> Iterator[tuple[Key, JsonTree]]:
+        """The applications without a mark of ours, under the keys of their items."""
+        for key, tree, mark in self._named_applications():
+            if mark is None:
+                yield key, tree
 
     def read_application(
         self, tree: Mapping[str, Any], key: Key
     ) -> tuple[ApplicationParts, dict[str, Any]]:
         """Return an application, and what it holds beyond its canonical form."""
-        held = self.subscriptions_of(str(tree.get("id") or ""))
+        ident = str(tree.get("id") or "")
+        held = self.subscriptions_of(ident)
+        if read_application_mark(tree.get("description")) is None:
+            held = [*held, *self._foreign_subscriptions.get(ident, ())]
         return decompile_application(tree, self.info, self.apis, held, key)
 
 

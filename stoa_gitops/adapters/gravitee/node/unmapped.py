@@ -7,6 +7,7 @@ from typing import Final
 
 from stoa_gitops.adapter_sdk.unreadable import UNREADABLE
 from stoa_gitops.adapters.gravitee.mapping.unmapped_fields import HIDDEN, PRESENT
+from stoa_gitops.adapters.gravitee.node.foreign_access import list_lost_access
 from stoa_gitops.adapters.gravitee.node.snapshot import ApiGroup, Snapshot
 from stoa_gitops.model.keys import API
 from stoa_gitops.model.unmapped import Unmapped
@@ -21,14 +22,20 @@ def list_unmapped(snapshot: Snapshot) -> tuple[Unmapped, ...]:
     """Return what no item of `list_*` expresses of the foreign APIs."""
     found = [
         one
-        for group in snapshot.groups.values()
+        for group in snapshot.named_groups
         if not snapshot.is_own(group.api_id)
         for one in _of_group(group)
     ]
+    accesses = snapshot.foreign_accesses
+    for key, tree in snapshot.foreign_applications:
+        found += list_lost_access(key, tree, accesses)
     return tuple(sorted(found, key=lambda one: one.order))
 
 
 def _of_group(group: ApiGroup) -> Iterator[Unmapped]:
+    if group.foreign is not None and group.foreign.unread:
+        what, effect = f"API {group.name}", f"not read: {group.foreign.unread}"
+        yield Unmapped(what, "subscriptions", "", effect, group.key, changes=True)
     for holder, fields in group.unmapped.items():
         key = group.key if holder == API else group.key.policy(holder)
         for field, value in fields.items():

@@ -10,6 +10,8 @@ counts is the CPU time in /proc of the gateway's processes, divided by the reque
     python -m benchmarks proxy_peers             # both works, both engines and nginx
     python -m benchmarks.proxy_peers fast full   # one engine, one work, beside nginx
     VARY=1 python -m benchmarks.proxy_peers fast plain   # each request with a path of its own
+
+OTEL_EXPORTER_OTLP_ENDPOINT and its like have requests traced.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from typing import Any
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.foundation.allocator import tune_malloc
+from stoa_proxy.tracing_config import tracing_from_env
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = float(os.environ.get("SECONDS", "3"))
@@ -243,6 +246,7 @@ async def serve(engine: str, work: str, port: int, upstream: int, log: str) -> N
         admin_api_token="t",
         backends_allow=("127.0.0.0/8",),
         engine=engine,
+        tracing=tracing_from_env(os.environ),
     )
     gateway = Gateway(config)
     await gateway.start()

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from stoa_proxy.access_log_writer import AccessLogWriter
-from stoa_proxy.admin.api import AdminApi
+from stoa_proxy.admin.api import AdminApi, own_version
 from stoa_proxy.admin.shadow import ShadowAdmin
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.control_plane.session import ControlPlaneSession
@@ -37,11 +37,13 @@ from stoa_proxy.http.heads import RequestHead, lower_names
 from stoa_proxy.modes import DEFAULT_TENANT, make_parts
 from stoa_proxy.own_paths import OwnPaths
 from stoa_proxy.pipeline.backend_choice import BACKEND_STATES
+from stoa_proxy.pipeline.tracing import Tracing
 from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry
 from stoa_proxy.quota_file import QuotaFile
 from stoa_proxy.shadow.learner import Learner
 from stoa_proxy.shadow_file import ShadowFile
+from stoa_proxy.span_exporter import SpanExporter
 from stoa_proxy.table_file import TableFile
 from stoa_proxy.tokens.key_sets import KeySets
 from stoa_proxy.usage_file import UsageFile
@@ -82,6 +84,9 @@ class Gateway:
         clock = clock or SystemClock()
         parts = make_parts(config, clock, policy_types)
         self.pipeline, self.store, config = parts.pipeline, parts.store, parts.config
+        if config.tracing is not None:
+            # Before the engine, which looks for it once.
+            self.pipeline.tracing = Tracing(config.tracing, config.mode, clock)
         self._admin = AdminApi(config, self.store, clock, self.pipeline.states)
         self._admin.guard = parts.guard
         self._shadow_file: ShadowFile | None = None
@@ -124,8 +129,15 @@ class Gateway:
             pause=pause,
             jitter=jitter,
         )
-        # While there are connections to sinks, and after the last request.
-        self._engine.on_drained = self._access_logs.stop
+        self._exporter: SpanExporter | None = None
+        if self.pipeline.tracing is not None:
+            services = partial(self._engine.services_of, OPERATOR)
+            version = own_version()
+            self._exporter = SpanExporter(
+                self.pipeline.tracing, services, version, clock, pause=pause, jitter=jitter
+            )
+            self._exporter.add_metrics(self.pipeline.metrics)
+        self._engine.on_drained = self._write_last
         self._session: ControlPlaneSession | None = None
         if config.control_plane is not None:
             self._session = ControlPlaneSession(
@@ -205,6 +217,8 @@ class Gateway:
         self._own_paths.is_draining = False
         self._port = await self._engine.start(self._config.host, self._config.port)
         self._access_logs.start()
+        if self._exporter is not None:
+            self._exporter.start()
         if self.pipeline.forwards:
             self._health_checker.start()
             self.store.on_change["health checks"] = self._health_checker.update
@@ -243,6 +257,12 @@ class Gateway:
             await self._shadow_file.stop()
         if self._usage_file is not None:
             await self._usage_file.stop()
+
+    async def _write_last(self) -> None:
+        """Send lines and spans: there are connections still, and no more requests."""
+        await self._access_logs.stop()
+        if self._exporter is not None:
+            await self._exporter.stop()
 
     async def administer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, /

@@ -15,6 +15,7 @@ from stoa_proxy.foundation.environment import read_flag, read_list, read_number,
 from stoa_proxy.foundation.server_certificates import TlsFiles
 from stoa_proxy.keycloak_config import Realm, realm_from_env
 from stoa_proxy.tls_config import tls_from_env
+from stoa_proxy.tracing_config import TracingConfig, tracing_from_env
 
 _ENVIRONMENTS = {
     "dev": "dev",
@@ -86,7 +87,7 @@ VARIABLES: Final = frozenset(
         *tls_config.VARIABLES, PROXY_PROTOCOL,
     }
 )  # fmt: skip
-"""All variables that `config_from_env` reads."""
+"""All variables of this project that `config_from_env` reads."""
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -115,6 +116,7 @@ class ProxyConfig:
     backend of proposed APIs, which need `shadow_min_requests`. `tls` are
     certificates of the listener; None is plain HTTP. With `proxy_protocol` each connection begins
     with a header of that protocol, and only `trusted_proxies` may connect.
+    `tracing` is where spans are sent; None traces nothing.
     `log_level` is one of LOG_LEVELS; it is for the process, and embedding ones have their own.
     Raises ConfigInvalid.
 
@@ -155,6 +157,7 @@ class ProxyConfig:
     upstream_timeout: float = 30.0
     shadow_min_requests: int = 100
     tls: TlsFiles | None = None
+    tracing: TracingConfig | None = None
     proxy_protocol: bool = False
     head_seconds: float = 30.0
     upload_seconds: float = 30.0
@@ -276,7 +279,7 @@ def unknown_variables(env: Mapping[str, str]) -> list[str]:
 
 
 def bounds_from_env(env: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields of ProxyConfig that variables of BOUNDS, PROXIES and STOA_TLS_* set.
+    """Return the fields of ProxyConfig that BOUNDS, PROXIES, STOA_TLS_* and OTEL_* set.
 
     Raises ConfigInvalid.
     """
@@ -285,11 +288,13 @@ def bounds_from_env(env: Mapping[str, str]) -> dict[str, Any]:
         value = read_number(env, variable)
         if value is not None:
             fields[name] = value
-    proxies, tls = read_list(env, PROXIES), tls_from_env(env)
+    proxies, tls, tracing = read_list(env, PROXIES), tls_from_env(env), tracing_from_env(env)
     if proxies:
         fields["trusted_proxies"] = proxies
     if tls is not None:
         fields["tls"] = tls
+    if tracing is not None:
+        fields["tracing"] = tracing
     if read_flag(env, PROXY_PROTOCOL, default=False):
         fields["proxy_protocol"] = True
     return fields

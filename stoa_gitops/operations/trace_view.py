@@ -109,6 +109,16 @@ class TracedAnswerView(Document):
     """The body is longer than the 64 KiB that are shown."""
 
 
+class TraceContextView(Document):
+    """The trace that the request belongs to (W3C Trace Context)."""
+
+    trace_id: Text
+    recorded: bool
+    """Whether its spans go to the collector."""
+    continued: bool
+    """Whether the request named it, by `traceparent`."""
+
+
 class TraceView(Document):
     """How the embedded gateway decided one request."""
 
@@ -127,4 +137,6 @@ class TraceView(Document):
     """Why the fallback was used."""
     answer: TracedAnswerView | None
     """null where it was only explained and would be sent to the backend."""
+    trace: TraceContextView | None
+    """null while tracing is off: `traceparent` goes on as it came."""
     milliseconds: float

@@ -30,7 +30,7 @@ _FROM: Final = {
 def trace_text(document: Mapping[str, Any], style: Style) -> str:
     """Return a trace (`GatewayAdmin.trace`) line by line."""
     lines = [*_head(document, style), "", *_steps(document, style)]
-    lines += [*_upstream(document, style), "", *_answer(document, style)]
+    lines += [*_upstream(document, style), *_trace(document, style), "", *_answer(document, style)]
     return "\n".join(lines) + "\n"
 
 
@@ -88,6 +88,15 @@ def _upstream(document: Mapping[str, Any], style: Style) -> Iterator[str]:
         yield f"backend  {style.safe(text)}"
     if document["fallback"]:
         yield f"fallback {style.safe(document['fallback'])}"
+
+
+def _trace(document: Mapping[str, Any], style: Style) -> Iterator[str]:
+    # A gateway of an older version says nothing of it.
+    trace = document.get("trace")
+    if trace is not None:
+        origin = "of the caller" if trace["continued"] else "begun here"
+        recorded = "recorded" if trace["recorded"] else "not recorded"
+        yield f"trace    {style.safe(trace['trace_id'])}, {origin}, {recorded}"
 
 
 def _answer(document: Mapping[str, Any], style: Style) -> Iterator[str]:

@@ -285,7 +285,7 @@ class Asked(dict[str, str]):
 def test_all_variables_that_are_read_are_known() -> None:
     asked = Asked()
     config_from_env(asked)
-    assert asked.names == VARIABLES
+    assert {name for name in asked.names if not name.startswith("OTEL_")} == VARIABLES
 
 
 JOINED = {"STOA_CONTROL_PLANE_URL": "http://cp", "STOA_CONTROL_PLANE_API_KEY": "gw_dev_1"}

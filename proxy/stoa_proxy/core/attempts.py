@@ -21,9 +21,10 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
-from stoa_proxy.core.exchange import Echo, Forward, RequestContext, UpstreamDecision
+from stoa_proxy.core.exchange import CallNote, Echo, Forward, RequestContext, UpstreamDecision
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.errors import UpstreamFailed
+from stoa_proxy.http.trace_context import renew_client_span
 
 
 class Attempt(NamedTuple):
@@ -104,8 +105,9 @@ class FallbackRules(Protocol):
 class Attempts:
     """The attempts of one request; `jitter` draws from 0 to 1. `start` it, then ask `next`."""
 
-    __slots__ = ("_body", "_can_be_stale", "_forward", "_jitter", "_retries", "_rules")
+    __slots__ = ("_began", "_body", "_can_be_stale", "_forward", "_jitter", "_retries", "_rules")
 
+    _began: float
     _forward: Forward
 
     def __init__(
@@ -115,11 +117,17 @@ class Attempts:
         self._body = body
         self._jitter = jitter
 
-    def start(self, decision: UpstreamDecision) -> Attempt | Echo | Respond:
-        """Return the first step for a decision: an attempt where an upstream is to be called."""
+    def start(
+        self, decision: UpstreamDecision, began: float | None = None
+    ) -> Attempt | Echo | Respond:
+        """Return the first step for a decision: an attempt where an upstream is to be called.
+
+        `began` (of the monotonic clock) is when it was called already.
+        """
         if not isinstance(decision, Forward):
             return decision
         self._forward = decision
+        self._began = decision.context.clock.monotonic() if began is None else began
         self._retries = 0
         self._can_be_stale = decision.is_repeatable
         return Attempt(decision)
@@ -130,6 +138,10 @@ class Attempts:
         After PASS_ON and whatever is no Attempt there is no next step.
         """
         rules, body, context = self._rules, self._body, self._forward.context
+        trace = context.head.trace
+        is_traced = trace is not None and trace.is_recorded
+        if is_traced or not isinstance(outcome, int) or outcome >= 400:
+            self._note(context, outcome)
         if context.api.upstream_observers or context.route.is_observed:
             is_clients = body is not None and body.refusal is not None
             rules.observe(context, None if is_clients else outcome)
@@ -156,12 +168,23 @@ class Attempts:
             )
         )
 
+    def _note(self, context: RequestContext, outcome: UpstreamFailed | int) -> None:
+        """Note how an attempt ended; what follows on it has a span of its own."""
+        trace, target, now = context.head.trace, self._forward.target, context.clock.monotonic()
+        shown = outcome if isinstance(outcome, int) else outcome.reason
+        span_id = "" if trace is None else trace.client_id
+        context.noted.calls.append(CallNote(target, self._began, now, shown, span_id))
+        self._began = now
+        if trace is not None and trace.is_recorded:
+            renew_client_span(trace)
+
     def _next_retry(self, failure: UpstreamFailed) -> Attempt | None:
         forward = self._forward
         if self._can_be_stale and failure.was_reused:
             # An idle connection that was closed at its other end tells nothing of the upstream
             # (RFC 9112, 9.3.1): replaced once, beside the configured retries.
             self._can_be_stale = False
+            self._forward = forward = _with_trace(forward)
             return Attempt(forward, self._draw_pause(), is_retry=True)
         # What never went out can go to another backend, whatever its method.
         is_unsent = failure.reason == "unreachable" and self._rules.has_other(forward.context)
@@ -171,7 +194,7 @@ class Attempts:
         if following is None:
             return None
         # After a timeout the time of the attempts before is used up; another backend has its own.
-        is_same = following is forward and failure.reason != "timeout"
+        is_same = following.target is forward.target and failure.reason != "timeout"
         return Attempt(following, 0.0 if is_unsent else self._draw_pause(), is_retry=is_same)
 
     def _retry(self, *, is_unsent: bool = False) -> Forward | None:
@@ -186,7 +209,7 @@ class Attempts:
             return None
         if not is_unsent:
             self._retries += 1
-        self._forward = following
+        self._forward = following = _with_trace(following)
         return following
 
     def _draw_pause(self) -> float:
@@ -195,4 +218,18 @@ class Attempts:
         retry = self._forward.retry
         longest: float = min(retry.longest_pause, retry.first_pause * 2.0 ** (self._retries - 1))
         # A random half is waited for at least: those that failed together do not come back so.
-        return longest * (0.5 + self._jitter() / 2)
+        pause = longest * (0.5 + self._jitter() / 2)
+        self._began += pause
+        return pause
+
+
+def _with_trace(forward: Forward) -> Forward:
+    """Return what is sent again, under the span of this attempt; the same where there is none."""
+    trace = forward.context.head.trace
+    if trace is None or not trace.is_recorded:
+        return forward
+    headers = tuple(
+        (name, trace.outgoing) if name.lower() == "traceparent" else (name, value)
+        for name, value in forward.headers
+    )
+    return forward._replace(headers=headers)

@@ -14,7 +14,7 @@ from stoa_proxy.core.counters import RateCounters
 from stoa_proxy.core.limits import LimitResult
 from stoa_proxy.core.match import Target
 from stoa_proxy.core.model import Consumer, Route
-from stoa_proxy.core.policy import AsyncPolicy, Recorder
+from stoa_proxy.core.policy import AsyncPolicy, Policy, Recorder
 from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.core.retries import RetryRules
@@ -26,6 +26,33 @@ from stoa_proxy.http.targets import RequestPath
 _NONE: frozenset[str] = frozenset()
 
 
+class CallNote(NamedTuple):
+    """One attempt to call an upstream: its status, or why there is none (`UpstreamFailed`).
+
+    `began` and `ended` are of the monotonic clock; `span_id` is that of its span, if there is one.
+    """
+
+    target: Target
+    began: float
+    ended: float
+    outcome: int | str
+    span_id: str
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """What is noted of a request that is traced or does not go well.
+
+    `answer` are the headers of its response, where that is 500 or above; `refused_by` is the policy
+    that gave it; `waits` are policies that had to wait, and for how many seconds.
+    """
+
+    calls: list[CallNote] = field(default_factory=list)
+    answer: Headers = ()
+    refused_by: Policy | None = None
+    waits: list[tuple[Policy, float]] = field(default_factory=list)
+
+
 @dataclass(slots=True)
 class RequestContext:
     """The state of one request; the only value here that changes while phases run.
@@ -35,7 +62,7 @@ class RequestContext:
     WebSocket, `api` what the route belongs to, `fallback_reason` why the fallback is used.
     `backend` is the one of the route's that is called, `tried` are those of several that were.
     `started` (of the monotonic clock) and `is_ended` are for APIs with policies that log;
-    `is_counted` is whether the request's usage is.
+    `is_counted` is whether the request's usage is. `record` is there once something is noted.
     """
 
     head: RequestHead
@@ -63,12 +90,20 @@ class RequestContext:
     is_ended: bool = False
     is_counted: bool = False
     tried: tuple[Backend, ...] = ()
+    record: RequestRecord | None = None
     api: Api = field(init=False)
     backend: Upstream = field(init=False)
 
     def __post_init__(self) -> None:
         self.api = self.table.api(self.route.api_id)
         self.backend = self.route.backend
+
+    @property
+    def noted(self) -> RequestRecord:
+        """What is noted, for more of it."""
+        if self.record is None:
+            self.record = RequestRecord()
+        return self.record
 
     def find_consumer(self, api_key: str) -> Consumer | None:
         """Return the consumer that an API key belongs to, or None."""

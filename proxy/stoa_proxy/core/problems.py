@@ -14,13 +14,15 @@ class Respond:
     """The decision to respond without an upstream, and the response.
 
     A long body has a `rest` after `body`: an iterator of parts that are made while they are sent,
-    and that can be consumed once.
+    and that can be consumed once. `context` is the request's `core.exchange.RequestContext`, where
+    its route is known.
     """
 
     status: int
     headers: Headers = ()
     body: bytes = b""
     rest: Iterator[bytes] | None = field(default=None, repr=False, compare=False)
+    context: object = field(default=None, repr=False, compare=False)
 
 
 def problem(

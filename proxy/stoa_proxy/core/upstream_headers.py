@@ -8,6 +8,7 @@ from urllib.parse import quote
 from stoa_proxy.core.exchange import RequestContext
 from stoa_proxy.core.model import Consumer
 from stoa_proxy.http.heads import Header
+from stoa_proxy.http.trace_context import set_trace
 
 # Connecting takes milliseconds; with a fallback a client should not wait long for a dead backend.
 CONNECT_SECONDS = 5.0
@@ -62,7 +63,8 @@ def request_headers(context: RequestContext, via: str) -> list[Header]:
         headers.append(("X-Forwarded-Host", host))
     if context.consumer is not None:
         headers += consumer_headers(context.consumer)
-    return headers
+    # Without a trace of ours that of the caller goes on as it is.
+    return headers if head.trace is None else set_trace(headers, head.trace)
 
 
 def consumer_headers(consumer: Consumer) -> list[Header]:

@@ -33,6 +33,40 @@ _NO_NAMES: frozenset[str] = frozenset()
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{0,5})?")
 
 
+class RequestTrace:
+    """The trace that a request belongs to (`http.trace_context`), while tracing is on.
+
+    `trace_id` and `span_id` (of the gateway's own span) are hexadecimal; `parent_id` is the
+    caller's span, empty for a trace that begins here; `outgoing` is the `traceparent` that the next
+    upstream gets, with `flags`, and `state` its `tracestate`. Only where `is_recorded` there will
+    be spans: `client_id` is that of the next call, `started` the time of the monotonic clock and
+    `started_at` nanoseconds since 1970.
+    """
+
+    __slots__ = (
+        "client_id", "flags", "is_ended", "is_recorded", "outgoing", "parent_id", "span_id",
+        "started", "started_at", "state", "trace_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        trace_id: str,
+        parent_id: str = "",
+        flags: int = 0,
+        state: str = "",
+        outgoing: str = "",
+    ) -> None:
+        self.trace_id = trace_id
+        self.parent_id = parent_id
+        self.flags = flags
+        self.state = state
+        self.outgoing = outgoing
+        self.span_id = self.client_id = ""
+        self.is_recorded = self.is_ended = False
+        self.started = 0.0
+        self.started_at = 0
+
+
 class RequestHead(NamedTuple):
     """The head of a request.
 
@@ -40,7 +74,7 @@ class RequestHead(NamedTuple):
     their order (`lower_names`); `client_address` is the address of the connection's other end, or
     the one that a trusted proxy there names; `scheme` is that of the listener, or of such a proxy's
     own client; `may_upgrade` is whether its version of HTTP has `Upgrade`; `peer` is the address of
-    the connection's other end, whoever forwards requests there.
+    the connection's other end, whoever forwards requests there; `trace` is set while tracing is on.
     """
 
     method: str
@@ -52,6 +86,7 @@ class RequestHead(NamedTuple):
     has_body: bool = False
     may_upgrade: bool = True
     peer: str = ""
+    trace: RequestTrace | None = None
 
     def __repr__(self) -> str:
         """Without query and headers, which may hold credentials."""

@@ -8,12 +8,12 @@ Phases, always in this order:
 2. `select_upstream`: the backend, or the fallback where the backend is known not to work.
 3. `upstream_request_filter`: the target and the headers that are sent; then policies edit them.
 4. `response_filter`: headers of the response, the upstream's or our own; then policies edit them.
-5. `log_request`: metrics, usage, a line at DEBUG. `end_request` has policies log, in any case.
+5. `log_request` or `log_refusal` (`pipeline.request_ends`): metrics, usage, spans, snapshots.
+   `end_request` has policies log, in any case.
 """
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -32,17 +32,14 @@ from stoa_proxy.core.exchange import (
 )
 from stoa_proxy.core.limit_headers import RATE_HEADERS, limit_headers
 from stoa_proxy.core.match import build_target, refuse_doubt, select_route
-from stoa_proxy.core.model import Route
-from stoa_proxy.core.policy import AsyncPolicy, RequestEnd, Unavailable
+from stoa_proxy.core.policy import AsyncPolicy, Policy, Unavailable
 from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.retries import IDEMPOTENT, RetryBudgets
 from stoa_proxy.core.table import Match, RoutingTable
 from stoa_proxy.core.upstream_headers import connect_seconds, hide_backend_auth, request_headers
-from stoa_proxy.core.usage import UsageCounters
 from stoa_proxy.errors import RequestRefused, UpstreamFailed
 from stoa_proxy.foundation.clock import Clock
-from stoa_proxy.foundation.metrics import Metrics
 from stoa_proxy.http.heads import (
     WEBSOCKET_HEADERS,
     Header,
@@ -58,12 +55,11 @@ from stoa_proxy.http.targets import RequestPath, read_target
 from stoa_proxy.pipeline.backend_choice import BackendChoice
 from stoa_proxy.pipeline.backend_token import BACKEND_TOKEN
 from stoa_proxy.pipeline.preflights import answer_preflight
+from stoa_proxy.pipeline.request_ends import RequestEnds
 from stoa_proxy.pipeline.upstreams import refuse_failed, refuse_unavailable, select_retry_rules
 
-_log = logging.getLogger("stoa_proxy.access")
 
-
-class Pipeline:
+class Pipeline(RequestEnds):
     """Runs the phases. Holds what outlives a request: counters, metrics, the state of backends.
 
     Without `counters` those of rate limits have the usual bounds.
@@ -83,7 +79,7 @@ class Pipeline:
     body_targets: frozenset[str] = frozenset()
 
     def __init__(self, clock: Clock, counters: RateCounters | None = None) -> None:
-        self._clock = clock
+        super().__init__(clock)
         self.counters = RateCounters(clock) if counters is None else counters
         self.states = PolicyStates(clock)
         self._budgets = self.states.of(RetryBudgets)
@@ -93,8 +89,6 @@ class Pipeline:
         self._pseudonym = f"stoa-gateway-{secrets.token_hex(4)}"
         self._via = f"1.1 {self._pseudonym}"
         self.backends = BackendChoice(clock, self.states)
-        self.metrics = Metrics()
-        self.usage = UsageCounters()
 
     def rehearsal(self) -> Pipeline:
         """Return a pipeline that decides as this one does, and counts and remembers nothing."""
@@ -120,12 +114,12 @@ class Pipeline:
         """Return what to do after a policy's `prepare`, which returned `refusal`."""
         context = prepared.context
         if refusal is not None:
-            return self.finish(context, refusal)
+            return self.refuse(context, prepared.policy, refusal)
         if prepared.policy is BACKEND_TOKEN:
             return self._select_and_forward(context)
         refusal = prepared.policy.request_filter(context)
         if refusal is not None:
-            return self.finish(context, refusal)
+            return self.refuse(context, prepared.policy, refusal)
         outcome = self._filter_from(context, prepared.position + 1)
         if isinstance(outcome, RequestContext):
             return self._enter_upstream(outcome)
@@ -164,8 +158,14 @@ class Pipeline:
         for policy in context.api.request_filters:
             refusal = policy.request_filter(context)
             if refusal is not None:
-                return self.finish(context, refusal)
+                return self.refuse(context, policy, refusal)
         return context
+
+    def refuse(self, context: RequestContext, policy: Policy, refusal: Respond) -> Respond:
+        """Return the refusal of a policy as the client gets it."""
+        if refusal.status >= 500:
+            context.noted.refused_by = policy
+        return self.finish(context, refusal)
 
     def _refuse_loop(self, head: RequestHead) -> None:
         """Refuse a request that this gateway has forwarded before: it would come round for ever."""
@@ -184,7 +184,7 @@ class Pipeline:
                 return Prepare(context, policy, index)
             refusal = policy.request_filter(context)
             if refusal is not None:
-                return self.finish(context, refusal)
+                return self.refuse(context, policy, refusal)
         return context
 
     def make_context(
@@ -293,7 +293,9 @@ class Pipeline:
                 return self.finish(context, response)
         return None
 
-    def response_filter(self, context: RequestContext, headers: Iterable[Header]) -> list[Header]:
+    def response_filter(
+        self, context: RequestContext, headers: Iterable[Header], status: int
+    ) -> list[Header]:
         """Return the headers of a response as the client gets them."""
         edited = filter_response_headers(headers)
         for policy in context.api.response_filters:
@@ -304,40 +306,9 @@ class Pipeline:
             edited += limit_headers(result)
         if context.fallback_reason is not None:
             edited.append(("X-Stoa-Fallback", context.fallback_reason))
+        if status >= 500:
+            context.noted.answer = tuple(edited)
         return edited
-
-    def end_request(self, context: RequestContext, status: int | None = None) -> None:
-        """Tell policies that a request has ended, the first time that this is called for it.
-
-        Without a status the client got no whole response. An engine calls it for every request,
-        also where it has called `finish` or `log_request`.
-        """
-        if context.is_ended or not context.api.loggers:
-            return
-        context.is_ended = True
-        seconds = self._clock.monotonic() - context.started
-        end = RequestEnd(status, seconds, context.fallback_reason)
-        for policy in context.api.loggers:
-            policy.log(context, end)
-
-    def log_request(self, context: RequestContext, status: int, seconds: float, *size: int) -> None:
-        """Count it, and write one line at DEBUG: no query, no headers, so no secret is in it."""
-        if context.api.loggers:
-            self.end_request(context, status)
-        self.usage.count_once(context, status, seconds, *size)
-        reason = context.fallback_reason
-        self.count_request(context.head.method, context.route, status, seconds, reason)
-
-    def count_request(
-        self, method: str, route: Route, status: int, seconds: float, reason: str | None = None
-    ) -> None:
-        """Do what `log_request` does for an API without policies that log, but for usage."""
-        self.metrics.count_request(method, status, seconds)
-        if _log.isEnabledFor(logging.DEBUG):
-            _log.debug(
-                "request method=%s route=%s tenant=%s status=%d seconds=%.4f fallback=%s",
-                method, route.id, route.tenant_id, status, seconds, reason or "-",
-            )  # fmt: skip
 
     def observe(self, context: RequestContext, outcome: UpstreamFailed | int | None) -> None:
         """Note how an attempt to call the backend ended, and tell policies; None: by the client."""
@@ -397,4 +368,5 @@ class Pipeline:
         self.usage.count_once(context, response.status, sent=len(response.body))
         if context.api.loggers:
             self.end_request(context, response.status)
-        return replace(response, headers=tuple(self.response_filter(context, response.headers)))
+        headers = tuple(self.response_filter(context, response.headers, response.status))
+        return replace(response, headers=headers, context=context)

@@ -155,6 +155,7 @@ class Sidecar(Pipeline):
             removed=removed_names(context.hidden_headers | gone, names),
             removed_query=tuple(sorted(context.hidden_query)),
             notes=() if result is None else tuple(limit_headers(result)),
+            context=context,
         )
 
     def count_allowed(self, context: RequestContext) -> None:

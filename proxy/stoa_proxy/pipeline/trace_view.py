@@ -67,7 +67,20 @@ def trace_view(
         "calls": [_call(call) for call in trace.calls],
         "fallback": None if context is None else context.fallback_reason,
         "answer": None if answer is None else _answer(answer, context, trace.decided_by),
+        "trace": _trace_context(head, sent=sent),
         "milliseconds": _milliseconds(seconds),
+    }
+
+
+def _trace_context(head: RequestHead, *, sent: bool) -> dict[str, object] | None:
+    """Return the trace that the request belongs to, None while tracing is off."""
+    trace = head.trace
+    if trace is None:
+        return None
+    return {
+        "trace_id": trace.trace_id,
+        "recorded": sent and trace.is_recorded,
+        "continued": bool(trace.parent_id),
     }
 
 

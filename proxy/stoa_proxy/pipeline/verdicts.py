@@ -53,20 +53,20 @@ def for_envoy(outcome: Respond) -> Respond:
     if not isinstance(outcome, Allowed):
         return outcome
     headers = (*outcome.headers, (_REMOVE, _joined(outcome.removed)), *outcome.notes)
-    return Respond(200, headers)
+    return Respond(200, headers, context=outcome.context)
 
 
 def for_nginx(outcome: Respond) -> Respond:
     """Return what nginx's `auth_request` reads; it takes no body."""
     if isinstance(outcome, Allowed):
-        return Respond(200, (*outcome.headers, *outcome.notes))
+        return Respond(200, (*outcome.headers, *outcome.notes), context=outcome.context)
     status = outcome.status if outcome.status in (401, 403) else 403
     headers = (
         *without(outcome.headers, _OF_BODY),
         ("X-Stoa-Status", str(outcome.status)),
         ("X-Stoa-Reason", reason_of(outcome)),
     )
-    return Respond(status, headers)
+    return Respond(status, headers, context=outcome.context)
 
 
 def as_document(outcome: Respond) -> Respond:
@@ -88,7 +88,8 @@ def as_document(outcome: Respond) -> Respond:
         document["headers_for_client"] = dict(kept)
         extra = tuple(kept)
     content = json.dumps(document, separators=(",", ":")).encode()
-    return Respond(status, (("Content-Type", "application/json"), *extra), content)
+    headers = (("Content-Type", "application/json"), *extra)
+    return Respond(status, headers, content, context=outcome.context)
 
 
 def reason_of(refusal: Respond) -> str:

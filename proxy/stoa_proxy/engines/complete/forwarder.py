@@ -132,7 +132,7 @@ class Forwarder:
     ) -> web.StreamResponse:
         """Pass an upstream's response on; a broken one breaks the client's connection."""
         upstream = lease.response
-        pairs = self._pipeline.response_filter(context, decode_headers(upstream))
+        pairs = self._pipeline.response_filter(context, decode_headers(upstream), upstream.status)
         # Complete already, a body goes out with its head: one system call less.
         body = upstream.content.read_nowait() if upstream.content.is_eof() else b""
         recorder = context.recorder

@@ -273,6 +273,7 @@ class AiohttpEngine(Engine):
             if excess is not None:
                 return refuse_body(TOO_MANY[excess])
         started = time.perf_counter()
+        head = self._pipeline.begin(head)
         decision = self._pipeline.decide(head, self._store.table)
         if isinstance(decision, ReadBody):
             try:
@@ -322,7 +323,7 @@ class AiohttpEngine(Engine):
     def _count_refusal(self, head: RequestHead, refusal: Respond, started: float) -> Respond:
         """Return a response of the gateway itself, which is counted."""
         seconds = time.perf_counter() - started
-        self._pipeline.metrics.count_refusal(head.method, refusal.status, seconds)
+        self._pipeline.log_refusal(head, refusal, seconds)
         return refusal
 
     async def _handle_admin(self, request: web.BaseRequest, call: AdminCall) -> web.StreamResponse:

@@ -89,6 +89,7 @@ class Tracer:
     async def _trace(self, request: TraceRequest) -> dict[str, object]:
         store, trace = self._store, Trace(self._clock)
         head = _with_key(request, find_api(request.head, store.table))
+        head = self._pipeline.begin(head)
         table = traced_table(head, store.table, store.compile_wrapped, trace)
         # A sidecar sends nothing: it can only say how it would decide.
         sends = request.send and self._pipeline.forwards
@@ -105,7 +106,7 @@ class Tracer:
             answer = _own_answer(decision, trace)
             if sends:
                 seconds = self._clock.monotonic() - started
-                pipeline.metrics.count_refusal(head.method, decision.status, seconds)
+                pipeline.log_refusal(head, decision, seconds)
         elif sends:
             answer = await self._send(decision, request.body, trace, started)
         seconds = self._clock.monotonic() - started
@@ -162,7 +163,9 @@ class Tracer:
             response = pipeline.upstream_response_filter(context, upstream.status, received)
             if response is not None:
                 return _own_answer(response, trace)
-        headers = tuple(pipeline.response_filter(context, decode_headers(upstream)))
+        headers = tuple(
+            pipeline.response_filter(context, decode_headers(upstream), upstream.status)
+        )
         recorder, content, is_cut = context.recorder, bytearray(), False
         try:
             upstream.limit_reads(context.route.timeout)

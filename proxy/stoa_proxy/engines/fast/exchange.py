@@ -16,6 +16,7 @@ from stoa_proxy.core.exchange import (
     RequestContext,
     UpstreamDecision,
 )
+from stoa_proxy.core.policy import Policy
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.engines.complete.request_body import TIMED_OUT
 from stoa_proxy.engines.fast.call import UpstreamCall
@@ -87,7 +88,8 @@ class Exchange:
 
     def begin(self) -> None:
         """Decide, and begin to carry the decision out."""
-        engine, head = self._engine, self._head
+        engine = self._engine
+        self._head = head = engine.pipeline.begin(self._head)
         decision = engine.pipeline.decide(head, engine.store.table)
         assert not isinstance(decision, ReadBody), "aiohttp reads such a body"
         if isinstance(decision, Respond):
@@ -109,9 +111,9 @@ class Exchange:
         else:
             self._perform(decision)
 
-    def refuse(self, context: RequestContext, refusal: Respond) -> None:
+    def refuse(self, context: RequestContext, policy: Policy, refusal: Respond) -> None:
         """Send the refusal of a policy."""
-        self._refuse(self._engine.pipeline.finish(context, refusal))
+        self._refuse(self._engine.pipeline.refuse(context, policy, refusal))
 
     def take_over(
         self, forward: Forward, key: InFlightKey, connection: UpstreamConnection, pool: Pool
@@ -120,7 +122,8 @@ class Exchange:
         self._context, self._in_flight = forward.context, key
         self._timeout, self._started_call = forward.timeout, self._started
         self._attempts = Attempts(self._engine.pipeline, None, self._engine.jitter)
-        self._attempts.start(forward)
+        seconds = time.perf_counter() - self._started
+        self._attempts.start(forward, forward.context.clock.monotonic() - seconds)
         self._call = call = UpstreamCall(self, self._engine.client, None)
         call.take_over(self._head.method, connection, pool)
         return call
@@ -269,7 +272,7 @@ class Exchange:
             if response is not None:
                 self._answer(response)
                 return
-        headers = pipeline.response_filter(context, head.headers)
+        headers = pipeline.response_filter(context, head.headers, head.status)
         upload, link, is_whole = self.upload, self._link, call.is_whole
         # Told the end before it sent the body, a client may send it or its next request
         # (RFC 9110, 10.1.1).
@@ -372,7 +375,7 @@ class Exchange:
         self._give_back()
         self._link.send_own(response, self._head, self.upload, is_last=is_last)
         seconds = time.perf_counter() - self._started
-        self._engine.pipeline.metrics.count_refusal(self._head.method, response.status, seconds)
+        self._engine.pipeline.log_refusal(self._head, response, seconds)
         self._link.end_exchange(is_last=is_last)
 
     def _give_back(self) -> None:

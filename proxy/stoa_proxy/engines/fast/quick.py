@@ -31,8 +31,11 @@ from stoa_proxy.http.heads import (
     filter_response_headers,
     read_host,
     sanitize,
+    without,
 )
 from stoa_proxy.http.targets import PLAIN_PATH, RequestPath
+from stoa_proxy.http.trace_context import NAMES as TRACE_NAMES
+from stoa_proxy.http.trace_context import parse_state
 
 if TYPE_CHECKING:
     from stoa_proxy.engines.fast.engine import FastEngine
@@ -49,14 +52,15 @@ _LONGEST_KNOWN: Final = 1024
 
 
 class Block:
-    """The headers of a client, cleaned as `pipeline` cleans them."""
+    """The headers of a client, cleaned as `pipeline` cleans them; `state` is its `tracestate`."""
 
-    __slots__ = ("headers", "host", "keys")
+    __slots__ = ("headers", "host", "keys", "state")
 
     def __init__(self, headers: Headers, keys: tuple[str, ...], host: str) -> None:
         self.headers = headers
         self.keys = keys
         self.host = host
+        self.state = parse_state(RequestHead("GET", "/", headers, keys, "").values("tracestate"))
 
 
 class RoutePlan:
@@ -197,11 +201,9 @@ class QuickLane:
         return found
 
     def make_context(
-        self, method: str, target: str, path: RequestPath, block: Block, match: Match, client: str
+        self, head: RequestHead, path: RequestPath, block: Block, match: Match
     ) -> RequestContext:
         """Return the context of a request as the pipeline makes it."""
-        scheme = self._engine.scheme
-        head = RequestHead(method, target, block.headers, block.keys, client, scheme)
         table = self._table
         assert table is not None
         context = self._pipeline.make_context(head, path, block.host, match, table)
@@ -219,6 +221,8 @@ class QuickLane:
         fields = parse_fields(block)
         if fields is None or fields.expects or fields.is_last or "via" in fields.keys:
             return None
+        if self._pipeline.tracing is not None and "traceparent" in fields.keys:
+            return None  # the usual one is not among these bytes (`split_parent`)
         cleaned = sanitize(RequestHead("GET", "/", fields.headers, fields.keys, ""))
         try:
             host = read_host(cleaned, None)
@@ -231,7 +235,10 @@ class QuickLane:
             head = parse_response_head(raw)
         except UpstreamFailed:
             return None
-        if head.status < 200 or head.status in WITHOUT_BODY or head.length is None or head.is_last:
+        # Of what is 500 or above more is noted.
+        if not 200 <= head.status < 500 or head.status in WITHOUT_BODY:
+            return None
+        if head.length is None or head.is_last:
             return None
         headers = filter_response_headers(head.headers)
         if not any(name.lower() == "date" for name, _ in headers):
@@ -243,12 +250,20 @@ class QuickLane:
 
 
 def encode_tail(engine: FastEngine, context: RequestContext, plan: RoutePlan) -> bytes:
-    """Return the head that the upstream gets, without its request line."""
+    """Return the head that the upstream gets, without its request line.
+
+    Of a request with a trace without that, and without the empty line behind it.
+    """
     backend = plan.route.backend
     assert isinstance(backend, Backend)
     forward = engine.pipeline.upstream_request_filter(context, backend)
-    head, _ = encode_request(context.head.method, forward.target, forward.headers, has_body=False)
-    return head.partition(b"\r\n")[2]
+    headers = forward.headers
+    is_traced = context.head.trace is not None
+    if is_traced:
+        headers = tuple(without(headers, TRACE_NAMES))
+    head, _ = encode_request(context.head.method, forward.target, headers, has_body=False)
+    tail = head.partition(b"\r\n")[2]
+    return tail[:-2] if is_traced else tail
 
 
 def _plan(route: Route, table: RoutingTable) -> RoutePlan | None:

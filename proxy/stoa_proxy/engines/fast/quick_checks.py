@@ -26,6 +26,7 @@ from stoa_proxy.http.forwarded import forwarded_scheme
 from stoa_proxy.http.framing import Framing
 from stoa_proxy.http.heads import Headers, RequestHead, read_host, sanitize
 from stoa_proxy.http.targets import PLAIN_PATH, RequestPath
+from stoa_proxy.http.trace_context import split_parent
 from stoa_proxy.pipeline.checks import PATH, read_envoy, read_original
 from stoa_proxy.pipeline.sidecar import Sidecar
 from stoa_proxy.pipeline.verdicts import Encode, for_envoy, for_nginx, identity_names, with_removed
@@ -137,6 +138,8 @@ class CheckLane:
         fields = parse_fields(whole[whole.index(b"\r\n") + 2 :])
         if fields is None or fields.expects or fields.is_last or "via" in fields.keys:
             return None
+        if self.sidecar.tracing is not None and "traceparent" in fields.keys:
+            return None  # the usual one is not among these bytes (`split_parent`)
         if not self.sidecar.is_caller(peer):
             return None
         target = PATH if line else f"{PATH}/"
@@ -160,12 +163,13 @@ class CheckLane:
 class QuickCheck:
     """Serves usual checks of a connection. To the connection it is what `QuickExchange` is."""
 
-    __slots__ = ("_engine", "_lane", "_link")
+    __slots__ = ("_context", "_engine", "_lane", "_link")
 
     def __init__(self, link: FastConnection, lane: CheckLane) -> None:
         self._link = link
         self._engine = link.engine
         self._lane = lane
+        self._context: RequestContext | None = None
 
     def begin(self, data: bytes) -> bool:
         """Answer the check that `data` is; return False, with nothing done, if it is not usual."""
@@ -173,6 +177,9 @@ class QuickCheck:
         link = self._link
         if len(data) > framing.MAX_HEAD:
             return False
+        tracing, parent = self._lane.sidecar.tracing, None
+        if tracing is not None:
+            data, parent = split_parent(data, 0)
         line = _ENVOY.match(data)
         if line is not None:
             method, raw, query = line.groups()
@@ -187,14 +194,21 @@ class QuickCheck:
             block = self._lane.find(link.client_address, _NGINX, rest, data)
         if block is None:
             return False
+        trace = None if tracing is None else tracing.resume(parent, "")
         response = self._decide(block, method.decode(), raw.decode(), query)
         if response is None:
+            if tracing is not None and trace is not None:
+                tracing.give_back(trace)
             return False
         engine = self._engine
         engine.shares.touch(link)
         link.transport.write(response)
         status = int(response[9:12])
         engine.pipeline.metrics.count_refusal(method.decode(), status, perf_counter() - started)
+        if trace is not None:
+            path = PATH if line is None else f"{PATH}{raw.decode()}"
+            head = RequestHead(method.decode(), path, (), (), link.client_address, trace=trace)
+            engine.pipeline.end_trace(head, self._context, status)
         link.note_served()
         return True
 
@@ -216,6 +230,7 @@ class QuickCheck:
         context = sidecar.make_context(head, path, block.host, match, table)
         if isinstance(context, Respond):
             return None
+        self._context = context
         api = context.api
         is_known = block.table is table and block.route is context.route
         if is_known:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from stoa_proxy.core.exchange import Forward, RequestContext
+from stoa_proxy.core.exchange import CallNote, Forward, RequestContext
 from stoa_proxy.core.limit_headers import limit_lines
+from stoa_proxy.core.match import build_target
 from stoa_proxy.core.model import Consumer
 from stoa_proxy.engines.complete.upstream.connection import UpstreamConnection
 from stoa_proxy.engines.complete.upstream.pool import Pool
@@ -15,6 +16,8 @@ from stoa_proxy.engines.fast.exchange import Exchange
 from stoa_proxy.engines.fast.quick import Block, QuickLane, RoutePlan, Way, encode_tail
 from stoa_proxy.engines.fast.upload import Upload
 from stoa_proxy.engines.fast.upstream import FastUpstream, fast_end
+from stoa_proxy.http.heads import RequestHead, RequestTrace
+from stoa_proxy.http.trace_context import split_parent, trace_lines
 
 if TYPE_CHECKING:
     from stoa_proxy.engines.fast.connection import FastConnection
@@ -29,7 +32,7 @@ class QuickExchange:
     __slots__ = (
         "_block", "_connection", "_consumer", "_context", "_end", "_engine", "_hidden", "_lane",
         "_link", "_method", "_plan", "_pool", "_query", "_started", "_tail", "_tail_block",
-        "_tail_plan", "_way", "has_begun", "upload", "wants_body",
+        "_tail_plan", "_trace", "_tracing", "_way", "has_begun", "upload", "wants_body",
     )  # fmt: skip
 
     _block: Block
@@ -43,6 +46,8 @@ class QuickExchange:
         self._link = link
         self._lane = lane
         self._engine = link.engine
+        self._tracing = link.engine.pipeline.tracing
+        self._trace: RequestTrace | None = None
         self._context: RequestContext | None = None
         self._tail = b""
         self._tail_block: Block | None = None
@@ -60,7 +65,12 @@ class QuickExchange:
         line = lane.read_line(data)
         if line is None:
             return False
-        block = lane.find_block(data[line.end() :], data)
+        parent, tracing = None, self._tracing
+        if tracing is None:
+            block = lane.find_block(data[line.end() :], data)
+        else:
+            rest, parent = split_parent(data, line.end())
+            block = lane.find_block(rest, data)
         if block is None:
             return False
         raw_method, raw_path, query = line.groups()
@@ -75,8 +85,11 @@ class QuickExchange:
         engine.shares.touch(link)
         now = engine.loop.time()
         link.begin_quick(self, now + plan.timeout)
-        context = None
-        if plan.needs_context:
+        context, is_recorded = None, False
+        if tracing is not None:
+            trace = self._trace = tracing.resume(parent, block.state)
+            is_recorded = trace.is_recorded
+        if plan.needs_context or is_recorded:
             context = self._context = self._make_context()
             filters = plan.filters
             is_same = self._tail_plan is plan and self._tail_block is block
@@ -88,7 +101,7 @@ class QuickExchange:
             for policy in filters:
                 refusal = policy.request_filter(context)
                 if refusal is not None:
-                    self._make_exchange(context).refuse(context, refusal)
+                    self._make_exchange(context).refuse(context, policy, refusal)
                     return True
             if context.hidden_query:
                 self._go_on()
@@ -130,7 +143,11 @@ class QuickExchange:
         target = plan.base + rest if rest else plan.base_alone
         if self._query:
             target = b"%b?%b" % (target, self._query)
-        end.write(b"%b %b HTTP/1.1\r\n%b" % (method, target, self._tail))
+        if self._trace is None:
+            end.write(b"%b %b HTTP/1.1\r\n%b" % (method, target, self._tail))
+        else:
+            lines = trace_lines(self._trace)
+            end.write(b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method, target, self._tail, lines))
         return True
 
     # What the upstream's connection calls (`upstream.Receiver`).
@@ -164,11 +181,23 @@ class QuickExchange:
         sent = len(data) - start
         if context is not None:
             self._context = None
+            self._note_call(context, known.status)
             pipeline.log_request(context, known.status, seconds, 0, sent)
         else:
             pipeline.usage.count(plan.route, None, known.status, seconds, 0, sent)
             pipeline.count_request(self._method, plan.route, known.status, seconds)
         link.end_quick()
+
+    def _note_call(self, context: RequestContext, status: int) -> None:
+        """Note the call of a request that is recorded, as `core.attempts` does it."""
+        trace, route = context.head.trace, context.route
+        if trace is None or not trace.is_recorded:
+            return
+        strip = route.strip_path
+        target = build_target(context.backend, context.path, context.depth, strip=strip)
+        now = context.clock.monotonic()
+        note = CallNote(target, trace.started, now, status, trace.client_id)
+        context.noted.calls.append(note)
 
     def lose(self, *, in_order: bool) -> None:
         """Learn that the connection to the upstream has ended."""
@@ -212,8 +241,12 @@ class QuickExchange:
         if self._query is not None:
             path = path._replace(query=self._query.decode())
             target = f"{path.raw}?{path.query}"
-        client = self._link.client_address
-        return self._lane.make_context(self._method, target, path, self._block, match, client)
+        block = self._block
+        head = RequestHead(
+            self._method, target, block.headers, block.keys, self._link.client_address,
+            self._engine.scheme, trace=self._trace,
+        )  # fmt: skip
+        return self._lane.make_context(head, path, block, match)
 
     def _make_exchange(self, context: RequestContext) -> Exchange:
         exchange = Exchange(self._link, context.head, started=self._started)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from stoa_proxy.engines.fast.exchange import Exchange
+from stoa_proxy.tracing_config import TracingConfig
 
 from tests.proxy.conftest import Api, FakeClock, running
 from tests.proxy.raw import Talk, read_head, serving
@@ -225,3 +226,42 @@ async def test_headers_that_are_known_do_not_let_a_longer_head_through(
             assert len(exchanges_made) == made, "the shortest way is taken"
             longer = GET.replace(b"/a/x", b"/a/xy")
             assert (await client.ask(longer))[0].startswith(b"HTTP/1.1 400 ")
+
+
+async def test_traced_requests_take_the_shortest_way_and_say_what_others_say(
+    exchanges_made: list[Exchange],
+) -> None:
+    upstream = Upstream()
+    trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    # Never sent: the gateway has nobody to send to for an hour.
+    config = TracingConfig("http://127.0.0.1:9/v1/traces", delay=3600.0, max_batch=10_000)
+    headers = b"", b"traceparent: 00-%b-%b-00\r\n" % (trace.encode(), span.encode())
+    sampled = headers[1].replace(b"-00\r\n", b"-01\r\ntracestate: a=1\r\n")
+    async with serving(upstream.talk) as url, running(engine="fast", tracing=config) as api:
+        await api.route(url)
+        tracing = api.gateway.pipeline.tracing
+        assert tracing is not None
+        async with client_of(api) as client:
+            for extra in (*headers, sampled):
+                data = GET.replace(b"Accept", extra + b"Accept")
+                await client.ask(data)  # the first one of its kind may go any way
+                made = len(exchanges_made)
+                await client.ask(data)
+                assert len(exchanges_made) == made
+                slow, quick = (drop_trace(head) for head in upstream.heads[-2:])
+                assert slow == quick
+            spans = tracing.take(100)
+            assert [one.trace_id == trace for one in spans] == [False] * 4 + [True] * 4
+            assert (
+                b"traceparent: 00-%b-%b-00\r\n" % (trace.encode(), span.encode())
+                in upstream.heads[3]
+            )
+            assert b"tracestate: a=1\r\n" in upstream.heads[5]
+            client_id = spans[-2].span_id
+            told = f"traceparent: 00-{trace}-{client_id}-01\r\n".encode()
+            assert told in upstream.heads[5]
+
+
+def drop_trace(head: bytes) -> set[bytes]:
+    """The lines of a head but for its `traceparent`, whose place is not the same."""
+    return {line for line in head.split(b"\r\n") if not line.startswith(b"traceparent")}

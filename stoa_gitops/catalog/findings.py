@@ -79,6 +79,11 @@ def suggest(word: str, known: Iterable[str], *, what: str = "") -> str:
     return f"there are {len(names)}, such as {', '.join(nsmallest(5, names))}"
 
 
+_WORD: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+_MOST_PARTS: Final = 2
+"""Names that one word is part of: of more, none is meant more than the others."""
+
+
 def near_names(word: str, known: Iterable[str]) -> list[str]:
     """Return the names that somebody may have meant by a word: two at most, the nearest first."""
     names = set(known)
@@ -96,6 +101,10 @@ def near_names(word: str, known: Iterable[str]) -> list[str]:
     if not close:
         folded = word.replace("_", "").replace("-", "").lower()
         close = [n for n in candidates if n.replace("_", "").replace("-", "").lower() == folded][:2]
+    # `type` for `gatewayType`, `mobile` for `acme-mobile`: one word of the name.
+    if not close:
+        parts = [n for n in candidates if word.lower() in map(str.lower, _WORD.findall(n))]
+        close = parts if len(parts) <= _MOST_PARTS else []
     return close
 
 

@@ -250,7 +250,8 @@ def choose_gateway(gateways: Iterable[GatewayInstance], vendor: str, name: str) 
         found = next((one for one in known if one.name == name), None)
         if found is None:
             names = ", ".join(one.name for one in known) or "none"
-            raise UsageError(f"the catalog has no gateway {name}; it has {names}")
+            hint = "`validate` says what is wrong with a document that is there"
+            raise UsageError(f"the catalog has no gateway {name}; it has {names} ({hint})")
         return found
     of_type = [one for one in known if one.gateway_type == vendor]
     for group in (of_type, known):

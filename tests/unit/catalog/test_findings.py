@@ -94,6 +94,20 @@ def test_values_are_written_short_and_without_secrets() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("word", "names", "hint"),
+    [
+        ("type", ["gatewayType", "baseUrl"], "did you mean gatewayType?"),
+        ("url", ["gatewayType", "baseUrl"], "did you mean baseUrl?"),
+        ("mobile", ["acme-mobile", "web"], "did you mean acme-mobile?"),
+        ("rl", ["gatewayType", "baseUrl"], "there are baseUrl, gatewayType"),
+        ("acme", ["acme-a1", "acme-b2", "acme-c3"], "there are acme-a1, acme-b2, acme-c3"),
+    ],
+)
+def test_a_word_of_a_name_is_near_to_it(word: str, names: list[str], hint: str) -> None:
+    assert suggest(word, names) == hint
+
+
 def test_near_names_say_what_there_is() -> None:
     assert suggest("billng", ["billing", "orders"]) == "did you mean billing?"
     assert suggest("ratelimit", ["rate_limit", "x"]) == "did you mean rate_limit?"

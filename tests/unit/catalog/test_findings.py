@@ -101,7 +101,11 @@ def test_values_are_written_short_and_without_secrets() -> None:
         ("url", ["gatewayType", "baseUrl"], "did you mean baseUrl?"),
         ("mobile", ["acme-mobile", "web"], "did you mean acme-mobile?"),
         ("rl", ["gatewayType", "baseUrl"], "there are baseUrl, gatewayType"),
-        ("acme", ["acme-a1", "acme-b2", "acme-c3"], "there are acme-a1, acme-b2, acme-c3"),
+        (
+            "acme",
+            ["acme-orders", "acme-search", "acme-mobile"],
+            "there are acme-mobile, acme-orders, acme-search",
+        ),
     ],
 )
 def test_a_word_of_a_name_is_near_to_it(word: str, names: list[str], hint: str) -> None:

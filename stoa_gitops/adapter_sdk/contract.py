@@ -22,7 +22,7 @@ from stoa_gitops.model.changes import Change
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.kinds import ALIAS, AUTH_SERVER, CONFIG, GLOBAL_POLICY, SCOPE, STRATEGY
 from stoa_gitops.model.outcomes import Outcome
-from stoa_gitops.model.resources import CatalogFiles, ForeignRoute
+from stoa_gitops.model.resources import AppliedRecord, CatalogFiles, ForeignRoute
 from stoa_gitops.model.secret import Value
 from stoa_gitops.model.unmapped import Unmapped
 
@@ -371,6 +371,12 @@ class GatewayAdapter(ABC):
         """Take note that documents are made of what is foreign, before it is listed.
 
         For gateways on which that takes calls which no plan needs.
+        """
+
+    def note_records(self, records: Mapping[Key, AppliedRecord]) -> None:  # noqa: B027  # as above
+        """Take note of what was applied, with its ids, before objects are listed.
+
+        For gateways whose lists may miss an object that can be asked for by its id.
         """
 
     def note_plan(self, changes: Sequence[Change]) -> None:  # noqa: B027  # most need not know

@@ -214,6 +214,7 @@ class Driver:
         now = self._clock()
         try:
             self._adapter.note_keys(inventory.keys() | desired)
+            self._adapter.note_records(inventory)
             if for_documents:
                 self._adapter.note_documents()
             methods = self._adapter.methods()

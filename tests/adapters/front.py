@@ -49,6 +49,12 @@ class _Planned:
         return True
 
 
+@dataclass
+class _LeftOut:
+    ident: str
+    left: int
+
+
 class Front:
     """Listens on an ephemeral port; `fail` plans trouble for "METHOD path" globs."""
 
@@ -59,6 +65,9 @@ class Front:
         self._session: aiohttp.ClientSession | None = None
         self.base_url = ""
         self.seen: list[str] = []
+        self.listed: dict[str, str] | None = None
+        """By id of an object path and name of a list that has it, once this is a dictionary."""
+        self._left_out: _LeftOut | None = None
         self.running = 0
         self.most_running = 0
 
@@ -93,6 +102,11 @@ class Front:
 
     def heal(self) -> None:
         self._planned.clear()
+        self._left_out = None
+
+    def leave_out(self, ident: str, times: int = 1_000_000) -> None:
+        """Leave one object out of the next lists that have it; asked for by its id it is there."""
+        self._left_out = _LeftOut(ident, times)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         line = f"{request.method} {request.path}"
@@ -103,6 +117,10 @@ class Front:
             for planned in self._planned:
                 if planned.meets(line):
                     return await self._trouble(planned.trouble, request)
+            if self._left_out is not None or self.listed is not None:
+                return self._with_lists(
+                    request, await self._forward(request, left_out=("host", "if-none-match"))
+                )
             return await self._forward(request)
         finally:
             self.running -= 1
@@ -148,6 +166,22 @@ class Front:
             ),
         }[trouble]()
 
+    def _with_lists(self, request: web.Request, answer: web.Response) -> web.Response:
+        """Note what an answer lists, and leave out of it what it is to miss."""
+        try:
+            body = json.loads(answer.body or b"")  # type: ignore[arg-type]
+        except ValueError:
+            return answer
+        asked = request.rel_url.raw_path_qs
+        found = {ident: name for ident, name in listed_in(body).items() if ident not in asked}
+        if self.listed is not None:
+            self.listed |= {ident: f"{request.path} {name}" for ident, name in found.items()}
+        lie = self._left_out
+        if lie is None or lie.left <= 0 or lie.ident not in found:
+            return answer
+        lie.left -= 1
+        return web.json_response(without(body, lie.ident), status=answer.status)
+
     async def _forward(
         self, request: web.Request, *, left_out: Collection[str] = ("host",)
     ) -> web.Response:
@@ -167,6 +201,41 @@ class Front:
                 if n.lower() in ("content-type", "etag") or n.lower().startswith("x-ratelimit-")
             }
             return web.Response(status=answer.status, headers=kept, body=await answer.read())
+
+
+_TOTALS = ("total", "totalCount", "total_elements", "count", "pageItemsCount")
+
+
+def listed_in(body: Any) -> dict[str, str]:
+    """Return by id what an answer lists, in an array or in arrays under their names: the name."""
+    lists = body if isinstance(body, dict) else {"": body}
+    return {
+        ident: str(name)
+        for name, listed in lists.items()
+        if isinstance(listed, list)
+        for one in listed
+        if isinstance(one, dict) and (ident := _ident_of(one))
+    }
+
+
+def _ident_of(item: dict[str, Any]) -> str:
+    """Return the id of a listed object, empty for one without any."""
+    inner = item.get("api")
+    if isinstance(inner, dict):
+        item = inner
+    return next((item[n] for n in ("id", "hrid", "alias") if isinstance(item.get(n), str)), "")
+
+
+def without(body: Any, ident: str) -> Any:
+    """Return an answer whose lists miss an object, and with them the totals beside them."""
+    if not isinstance(body, dict):
+        return [one for one in body if not isinstance(one, dict) or _ident_of(one) != ident]
+    found = {n: without(v, ident) if isinstance(v, list) else v for n, v in body.items()}
+    return _with_fewer({n: _with_fewer(v) if isinstance(v, dict) else v for n, v in found.items()})
+
+
+def _with_fewer(part: dict[str, Any]) -> dict[str, Any]:
+    return {n: v - 1 if n in _TOTALS and isinstance(v, int) else v for n, v in part.items()}
 
 
 def with_odd_objects(answer: web.Response) -> web.Response:

@@ -124,6 +124,9 @@ class Rig:
     """One adapter and its gateway; `records` is the inventory that grows with what is applied.
 
     `reads_first`: it writes by replacing everything, so it writes nothing while it cannot read.
+    `lists`: what stands between adapter and gateway, and can leave objects out of lists. None for a
+    gateway without a network.
+    `restart`: gives it an adapter that has seen nothing yet; the records stay.
     `cut_off(n)`: from the n-th write on the credentials are refused; returns whether one was. None
     for a gateway without a network.
     `extended`: name and spec of an object of each extended kind that the gateway has.
@@ -138,6 +141,8 @@ class Rig:
     foreign_bytes: Callable[[], Awaitable[bytes]]
     records: dict[Key, AppliedRecord] = field(default_factory=dict)
     reads_first: bool = False
+    lists: Front | None = None
+    restart: Callable[[], Awaitable[None]] | None = None
     cut_off: Callable[[int], Callable[[], bool]] | None = None
     extended: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
 
@@ -256,9 +261,13 @@ async def fronted(
 
     driver, adapter = driver_with(info_for(gateway_type), build_with_client, link)
 
+    async def restart() -> None:
+        await rig.driver.aclose()
+        rig.driver, rig.adapter = driver_with(info_for(gateway_type), build_with_client, link)
+
     def wait_for(seconds: float) -> None:
         # Short only where a response is known never to come, so that a busy machine fails no test.
-        clients[0]._transport.timeout = httpx.Timeout(seconds)
+        clients[-1]._transport.timeout = httpx.Timeout(seconds)
 
     def heal() -> None:
         wait_for(FAST.read_seconds)
@@ -270,12 +279,13 @@ async def fronted(
         for pattern in reads if side == "read" else writes:
             front.fail(trouble, pattern)
 
+    rig = Rig(name, driver, adapter, fail, heal, add_foreign, foreign_bytes)
     try:
-        rig = Rig(name, driver, adapter, fail, heal, add_foreign, foreign_bytes)
+        rig.lists, rig.restart = front, restart
         rig.cut_off = partial(front.fail_after, trouble=Trouble.UNAUTHORIZED, patterns=writes)
         yield rig
     finally:
-        await driver.aclose()
+        await rig.driver.aclose()
         await front.stop()
 
 

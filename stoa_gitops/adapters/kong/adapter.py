@@ -267,7 +267,7 @@ class KongAdapter(ResourceAdapter):
 
     def _documents(self) -> DocumentWriter:
         return DocumentWriter(
-            self._client, self._session.read_snapshot, self._session.store_snapshot
+            self._client, self._session.read_to_write, self._session.store_snapshot
         )
 
 

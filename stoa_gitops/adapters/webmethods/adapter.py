@@ -40,7 +40,7 @@ from stoa_gitops.adapters.webmethods.writing.run import ApplyRun
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.kinds import CONFIG, GLOBAL_POLICY, SCOPE
 from stoa_gitops.model.outcomes import Outcome
-from stoa_gitops.model.resources import ForeignRoute
+from stoa_gitops.model.resources import AppliedRecord, ForeignRoute
 from stoa_gitops.model.unmapped import Unmapped
 
 
@@ -106,6 +106,10 @@ class WebMethodsAdapter(GatewayAdapter):
         return self._rules
 
     # reading
+
+    def note_records(self, records: Mapping[Key, AppliedRecord]) -> None:
+        """Take note of the ids of what was applied: what no list shows is asked for by its id."""
+        self.session.missing.records = records
 
     async def list_apis(self) -> list[ListItem]:
         """Return all APIs, also those that no document can express."""

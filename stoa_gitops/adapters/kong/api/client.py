@@ -175,6 +175,14 @@ class KongClient:
             # Kong drops `size` or `tags` from the `next` of some lists: only its offset is taken.
             link = f"{path}?{urlencode(query)}&{follow[1]}"
 
+    async def find_entity(self, path: str, ident: str, what: str) -> JsonTree | None:
+        """Return one entity of a collection by its id; None where there is none."""
+        response = await self._http.request("GET", f"{path}/{ident}", what, expect=(200, 404))
+        if response.status == 404:
+            return None
+        found: JsonTree = response.json(what, dict)
+        return found
+
     async def list_first_page(self, path: str, what: str) -> list[JsonTree]:
         """Return the first page of a nested list; empty where parent or plugin is missing."""
         link = f"{path}?size={PAGE_SIZE}"

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.unreadable import read_guarded
@@ -26,6 +27,7 @@ from stoa_gitops.adapters.kong.node.snapshot import (
     group_from_entities,
     sort_entities,
 )
+from stoa_gitops.adapters.kong.node.whole import find_unlisted, is_proven
 from stoa_gitops.errors import GatewayBusy
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 
@@ -53,23 +55,34 @@ async def read_document(
     collections: Mapping[str, str],
     previous: NodeSnapshot | None,
     known_keys: Collection[Key] = (),
+    *,
+    is_to_write: bool = False,
 ) -> NodeSnapshot:
     """Read everything that a node holds, because the document is replaced as a whole.
+
+    With `is_to_write`, what the lists miss is looked for as well.
 
     `expected_hash` is what /status just returned. Raises GatewayBusy where the document is replaced
     again and again meanwhile. Lists that cannot be whole are the snapshot's `gaps`.
     """
     if expected_hash == EMPTY_HASH and node.version >= RELIABLE_EMPTY_HASH:
-        return NodeSnapshot(node, owner, {}, ForeignEntities({}), expected_hash)
+        return NodeSnapshot(node, owner, {}, ForeignEntities({}), expected_hash, is_whole=True)
     for _ in range(MAX_READS):
         entities = await _read_lists(client, collections)
         entities["targets"] = await targets_of(client, node, entities.get("upstreams", []))
+        make = partial(_make_document, node, owner, entities, previous, known_keys)
+        snapshot = await asyncio.to_thread(make, expected_hash)
+        is_whole = await asyncio.to_thread(is_proven, snapshot)
+        if is_to_write and not is_whole:
+            unlisted, unread = await find_unlisted(client, collections, entities)
+            for name, trees in unlisted.items():
+                entities[name] = [*entities.get(name, ()), *trees]
+            if unlisted:
+                snapshot = await asyncio.to_thread(make, expected_hash)
+            snapshot, is_whole = replace(snapshot, gaps=(*snapshot.gaps, *unread)), True
         after = (await client.status()).hash
         if after == expected_hash:
-            snapshot = await asyncio.to_thread(
-                _build_snapshot, node, owner, entities, expected_hash, previous, known_keys
-            )
-            return replace(snapshot, gaps=tuple(_gaps(node, entities)))
+            return replace(snapshot, is_whole=is_whole)
         expected_hash = after
     raise GatewayBusy("the configuration of the node is replaced again and again while it is read")
 
@@ -103,6 +116,18 @@ async def read_database(
     return await asyncio.to_thread(
         _build_snapshot, node, owner, everything, "", previous, known_keys
     )
+
+
+def _make_document(
+    node: NodeInfo,
+    owner: str,
+    read: Lists,
+    previous: NodeSnapshot | None,
+    known_keys: Collection[Key],
+    content_hash: str,
+) -> NodeSnapshot:
+    snapshot = _build_snapshot(node, owner, read, content_hash, previous, known_keys)
+    return replace(snapshot, gaps=tuple(_gaps(node, read)))
 
 
 _ROOTS: Final = ("services", "consumers")

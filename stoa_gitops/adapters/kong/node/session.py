@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Final
 
 from stoa_gitops.adapter_sdk.contract import ListItem
@@ -16,6 +17,10 @@ from stoa_gitops.adapters.kong.node.read import read_database, read_document, ta
 from stoa_gitops.adapters.kong.node.snapshot import NodeSnapshot
 from stoa_gitops.errors import GatewayRefused, GatewayUnreachable
 from stoa_gitops.model.keys import Key
+
+LOOK_AGAIN_EVERY: Final = 10
+"""Observations of an unchanged document after which its lists are read again, where nothing proves
+that they are whole."""
 
 _VERSION: Final = re.compile(r"(?:kong/)?(\d+)\.(\d+)\.(\d+)")
 
@@ -38,7 +43,8 @@ class NodeSession:
         self._collections: Mapping[str, str] = {}
         self._snapshot: NodeSnapshot | None = None
         self._hash: str | None = None
-        self._is_current = False
+        self._is_current = self._is_to_write = False
+        self._looks = 0
         self._reading: asyncio.Task[NodeSnapshot] | None = None
         self._readers = 0
         self.node: NodeInfo | None = None
@@ -93,6 +99,16 @@ class NodeSession:
         async with self._lock:
             self.invalidate()
             return await self._current()
+
+    async def read_to_write(self) -> NodeSnapshot:
+        """Return what is on the node now, and nothing that it holds is missing from it."""
+        async with self._lock:
+            self.invalidate()
+            self._is_to_write = True
+            try:
+                return await self._current()
+            finally:
+                self._is_to_write = False
 
     async def current_snapshot(self) -> NodeSnapshot:
         """Return what is on the node as of this observation."""
@@ -152,9 +168,12 @@ class NodeSession:
             )
         held = self._snapshot
         # The hash covers all that a document holds: the same hash is the same content.
-        if held is not None and held.hash == now and held.node == node:
+        is_same = held is not None and held.hash == now and held.node == node
+        if held is not None and is_same and self._is_enough(held):
             return held
-        return await read_document(
+        if not is_same:
+            self._looks = 0
+        snapshot = await read_document(
             self._client,
             node,
             self._owner,
@@ -162,7 +181,24 @@ class NodeSession:
             self._collections,
             self._snapshot,
             self.known_keys,
+            is_to_write=self._is_to_write,
         )
+        if held is not None and is_same and held.has_same_content(snapshot):
+            return replace(held, gaps=snapshot.gaps, is_whole=snapshot.is_whole)
+        return snapshot
+
+    def _is_enough(self, held: NodeSnapshot) -> bool:
+        """Whether a snapshot of the same document is taken for what the node holds.
+
+        One of which nobody can tell that it is whole is read a second time at once, and again from
+        time to time: a list that missed something once would miss it as long as the hash is one.
+        """
+        if held.is_whole:
+            return True
+        if self._is_to_write:
+            return False
+        self._looks += 1
+        return self._looks % LOOK_AGAIN_EVERY != 1
 
     async def _status(self) -> Status:
         try:

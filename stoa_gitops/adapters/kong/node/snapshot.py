@@ -139,6 +139,7 @@ class NodeSnapshot:
 
     hash  that of its document, empty with a database
     gaps  lists that cannot be whole, in words: a document made from them would lose entities
+    is_whole  nothing that the node holds is missing: it was written, proven or looked for
     renamed  root type and id of a group -> its key, where the id is not that of the key: what was
              adopted, or renamed by hand
     """
@@ -149,8 +150,13 @@ class NodeSnapshot:
     foreign: ForeignEntities
     hash: str = ""
     gaps: tuple[str, ...] = ()
+    is_whole: bool = field(default=False, compare=False)
     renamed: Mapping[tuple[str, str], Key] = field(default_factory=dict, compare=False)
     _lists: dict[str, list[ListItem]] = field(default_factory=dict, compare=False)
+
+    def has_same_content(self, other: NodeSnapshot) -> bool:
+        """Whether another snapshot, which was read after this one, has the same entities."""
+        return self.foreign is other.foreign and self.groups == other.groups
 
     def items(self, kind: str) -> list[ListItem]:
         """Return the items of one kind, ours and foreign; the same list each time."""

@@ -164,7 +164,9 @@ class ConfigPoster:
 def _snapshot_after(edit: EditResult, content_hash: str) -> NodeSnapshot:
     """Return the snapshot that an edit makes, once the node holds it."""
     base = edit.base
-    return NodeSnapshot(base.node, base.owner, edit.groups, edit.foreign, content_hash)
+    return NodeSnapshot(
+        base.node, base.owner, edit.groups, edit.foreign, content_hash, is_whole=True
+    )
 
 
 def _changed_groups(edit: EditResult) -> Mapping[Key, EntityGroup | None]:

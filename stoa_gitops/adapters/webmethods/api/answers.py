@@ -11,6 +11,9 @@ from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
 from stoa_gitops.errors import GatewayError, GatewayMalformed
 
 FAILED: Final = frozenset({"ERROR", "NOT_FOUND", "BAD_REQUEST", "PARTIAL_SUCCESS"})
+UNLISTED: Final = "no list shows it, so that nobody can tell whose it is; it is tried again later"
+"""Said of a name that is taken by what the gateway does not list."""
+
 _PARSE_IN_THREAD_FROM: Final = 1 << 20
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.http.responses import RequestRefused, Response
@@ -188,6 +189,22 @@ class WebMethodsClient:
         what = f"application {application_id}"
         found = await self._find("/applications", application_id, what)
         listed = trees_in(found, "applications") if found is not None else []
+        return listed[0] if listed else None
+
+    async def find_alias(self, alias_id: str) -> JsonTree | None:
+        """Return an alias; None where there is none."""
+        return _inner(await self._find("/alias", alias_id, f"alias {alias_id}"), "alias")
+
+    async def find_url_alias(self, name: str) -> JsonTree | None:
+        """Return a URL alias by its name; None where there is none."""
+        path, what = f"/urlaliases?alias={quote(name, safe='')}", f"URL alias {name}"
+        response = await self.http.request(
+            "GET", f"{self._base}{path}", what, expect=(200, 400, 401, 404)
+        )
+        if response.status != 200:
+            return None
+        found = await parsed(response, what)
+        listed = [one for one in trees_in(found, "urlaliases") if one.get("alias") == name]
         return listed[0] if listed else None
 
     async def linked_apis(self, application_id: str) -> list[str]:

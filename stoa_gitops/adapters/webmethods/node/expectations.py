@@ -43,6 +43,7 @@ class Expectations:
         self._url_aliases: dict[str, JsonTree | None] = {}
         self._groups: dict[str, ApiGroup | None] = {}
         self._trees: dict[str, JsonTree | None] = {}
+        self._deleted_aliases: set[str] = set()
         self.is_unsure = False
 
     @property
@@ -51,6 +52,13 @@ class Expectations:
         return self.is_unsure or bool(
             self.apis or self._applications or self._aliases or self._url_aliases or self._groups
         )
+
+    @property
+    def deleted(self) -> set[str]:
+        """Ids of what was deleted since the last read."""
+        found = {ident for ident, one in self.apis.items() if one is GONE}
+        found |= {ident for ident, one in self._applications.items() if one is GONE}
+        return found | self._deleted_aliases
 
     def doubt(self) -> None:
         """Have the gateway read before anything else is written."""
@@ -94,6 +102,11 @@ class Expectations:
         """Expect an alias, or none of this name."""
         self._aliases[name] = alias
         self.version += 1
+
+    def no_alias(self, name: str, ident: str) -> None:
+        """Expect that an alias is gone."""
+        self._deleted_aliases.add(ident)
+        self.alias(name, None)
 
     def url_alias(self, name: str, alias: JsonTree | None) -> None:
         """Expect a URL alias, or none of this name."""

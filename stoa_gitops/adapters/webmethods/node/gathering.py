@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from stoa_gitops.adapters.webmethods.api.answers import trees_in
 from stoa_gitops.adapters.webmethods.api.client import TYPES
@@ -25,6 +25,9 @@ from stoa_gitops.errors import GatewayBusy
 
 _LAST: Final = len(STAGES)
 
+Listed: TypeAlias = "Mapping[str, list[JsonTree]]"
+"""What a search lists, by the types of `api.client.TYPES`."""
+
 
 @dataclass(frozen=True)
 class Gathered:
@@ -41,16 +44,22 @@ class Gathered:
     shared: frozenset[str] = frozenset()
 
 
-def gather(found: Mapping[str, Any]) -> Gathered:
-    """Sort what a search found.
+def listed_in(found: Mapping[str, Any]) -> Listed:
+    """Return what a search found, by type.
 
     Raises GatewayMalformed where a kind is missing, GatewayBusy where one object is there twice.
     """
-    for kind in TYPES:
-        _refuse_doubled(kind, trees_in(found, kind))
-    policies = _by(trees_in(found, "policy"), "id")
-    actions = _by(trees_in(found, "policy_action"), "id")
-    aliases = _by(trees_in(found, "alias"), "name")
+    listed = {kind: trees_in(found, kind) for kind in TYPES}
+    for kind, trees in listed.items():
+        _refuse_doubled(kind, trees)
+    return listed
+
+
+def gather(listed: Listed) -> Gathered:
+    """Sort what a search found."""
+    policies = _by(listed["policy"], "id")
+    actions = _by(listed["policy_action"], "id")
+    aliases = _by(listed["alias"], "name")
     uses: dict[str, int] = {}
     for policy in policies.values():
         for _, action_id in enforced(policy):
@@ -67,14 +76,14 @@ def gather(found: Mapping[str, Any]) -> Gathered:
             if mark is not None:
                 strays.setdefault(_owner_of(mark), []).append(action_id)
     return Gathered(
-        _by(trees_in(found, "api"), "id"),
+        _by(listed["api"], "id"),
         policies,
         actions,
         aliases,
-        {str(one.get("alias")).strip("/"): one for one in trees_in(found, "url_alias")},
+        {str(one.get("alias")).strip("/"): one for one in listed["url_alias"]},
         # Without the tokens that some builds add; keys among the identifiers are compared only.
         [{n: v for n, v in one.items() if n != "accessTokens"}
-         for one in trees_in(found, "application")],
+         for one in listed["application"]],
         marked_aliases,
         strays,
         frozenset(action_id for action_id, count in uses.items() if count > 1),

@@ -20,7 +20,8 @@ from stoa_gitops.adapters.webmethods.entities.parts import GatewayInfo, JsonTree
 from stoa_gitops.adapters.webmethods.mapping.routes import operations_in, operations_print
 from stoa_gitops.adapters.webmethods.mapping.template_losses import required_parameters
 from stoa_gitops.adapters.webmethods.node.expectations import Expectations
-from stoa_gitops.adapters.webmethods.node.gathering import gather, snapshot_of
+from stoa_gitops.adapters.webmethods.node.gathering import gather, listed_in, snapshot_of
+from stoa_gitops.adapters.webmethods.node.missing import MissingObjects
 from stoa_gitops.adapters.webmethods.node.snapshot import Snapshot
 from stoa_gitops.errors import GatewayError
 
@@ -66,6 +67,7 @@ class Session:
         self._snapshot: Snapshot | None = None
         self._reading: asyncio.Task[Snapshot] | None = None
         self._readers = 0
+        self.missing = MissingObjects(client)
         self.written = Expectations()
         """What the next read should show."""
         self.info: GatewayInfo | None = None
@@ -164,12 +166,18 @@ class Session:
         if is_known and before is not None and digest == self._digest:
             return before
         found: JsonTree = await parsed(response, "the search for all objects")
-        gathered = await asyncio.to_thread(gather, found)
+        listed = await asyncio.to_thread(listed_in, found)
+        if self._is_deep:
+            self.missing.forget()
+        missed = await self.missing.complete(listed, before, self.written)
+        gathered = await asyncio.to_thread(gather, listed)
         await self._read_definitions(gathered.records)
         snapshot = await asyncio.to_thread(
             snapshot_of, gathered, self._definitions, info, self._owner, before
         )
-        self._snapshot, self._digest, self._is_deep = snapshot, digest, False
+        # What a search misses changes without another answer to it.
+        self._snapshot, self._digest = snapshot, b"" if missed else digest
+        self._is_deep = False
         return snapshot
 
     async def _read_definitions(self, records: Mapping[str, JsonTree]) -> None:

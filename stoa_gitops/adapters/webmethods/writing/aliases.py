@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from stoa_gitops.adapter_sdk.http.responses import RequestRefused
+from stoa_gitops.adapters.webmethods.api.answers import UNLISTED, HalfWritten
 from stoa_gitops.adapters.webmethods.api.client import WebMethodsClient
 from stoa_gitops.adapters.webmethods.entities.marks import read_mark
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
@@ -131,7 +132,7 @@ class AliasWriter:
             listed = await self._client.list_names("/alias", "alias")
             held = next((one for one in listed if one.get("name") == name), None)
             if held is None:
-                raise
+                raise HalfWritten(f"{error}: {UNLISTED}") from None
             if not self._is_of(held, key):
                 raise ObjectConflict(f"the alias {name} is taken on the gateway") from None
             return held
@@ -154,7 +155,7 @@ class AliasWriter:
                 warnings.append(f"the alias {name} stays: {error}")
                 continue
             self._aliases.pop(name, None)
-            self._written.alias(name, None)
+            self._written.no_alias(name, ident)
         return warnings
 
     # URL aliases
@@ -166,12 +167,29 @@ class AliasWriter:
             if held is not None and _leads(held, api_id, path):
                 continue
             body = {"alias": alias, "urlPath": path, "apiId": api_id, "package": "WmAPIGateway"}
-            what = f"writing URL alias {alias}"
-            await self._client.write("POST" if held is None else "PUT", "/urlaliases", what, body)
+            await self._write_path(alias, body, api_id, is_new=held is None)
             if held is None:
                 insort(self._sorted, alias)
             self._url_aliases[alias] = dict(body)
             self._written.url_alias(alias, self._url_aliases[alias])
+
+    async def _write_path(self, alias: str, body: JsonTree, api_id: str, *, is_new: bool) -> None:
+        """Write one URL alias; one that is there and was not listed is looked at first."""
+        what = f"writing URL alias {alias}"
+        try:
+            await self._client.write("POST" if is_new else "PUT", "/urlaliases", what, body)
+        except RequestRefused as error:
+            if not is_new or error.status not in _DUPLICATE:
+                raise
+            held = await self._client.find_url_alias(alias)
+            if held is None:
+                raise
+            if not self._may_move(held, api_id):
+                raise ObjectConflict(
+                    f"the path /{alias} is taken on the gateway by {self._owner_of(held)}: take "
+                    "another path, or adopt that API"
+                ) from None
+            await self._client.write("PUT", "/urlaliases", what, body)
 
     async def delete_paths(
         self, api_id: str, held: Iterable[Mapping[str, Any]], kept: Iterable[str]

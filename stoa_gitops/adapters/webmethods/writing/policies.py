@@ -74,7 +74,9 @@ class PolicyWriter:
             path, body = f"/policyActions/{action_id}", action.body(mark, action_id)
             await self._client.write("PUT", path, f"writing {_name_of(action)}", body, reads=False)
         gone = [str(one.get("id")) for one in left if str(one.get("id")) not in kept]
-        for action_id in (*gone, *strays):
+        # A list that misses the policy makes strays of actions that it has.
+        used = {action_id for _, action_id in placed}
+        for action_id in (*gone, *(one for one in strays if one not in used)):
             await self._client.delete("/policyActions", action_id, f"deleting action {action_id}")
         return policy, tuple(
             _as_held(action, action_id)

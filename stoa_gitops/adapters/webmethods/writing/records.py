@@ -11,7 +11,11 @@ from dataclasses import replace
 from typing import Final
 
 from stoa_gitops.adapter_sdk.http.responses import RequestRefused
-from stoa_gitops.adapters.webmethods.api.answers import HalfWritten, created_id
+from stoa_gitops.adapters.webmethods.api.answers import (
+    UNLISTED,
+    HalfWritten,
+    created_id,
+)
 from stoa_gitops.adapters.webmethods.api.client import WebMethodsClient
 from stoa_gitops.adapters.webmethods.entities.actions import ROUTING, TRANSPORT
 from stoa_gitops.adapters.webmethods.entities.held import HeldApi
@@ -74,7 +78,7 @@ class RecordWriter:
         snapshot = await self._session.read_snapshot()
         other = snapshot.by_name.get(name)
         if other is None:
-            return error
+            return HalfWritten(f"{error}: {UNLISTED}")
         if other.owner == self._owner:
             # A request that was lost on its way back; the next cycle goes on from there.
             return HalfWritten(f"{error}: it was made meanwhile, and is gone on with later")

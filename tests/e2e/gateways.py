@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
+
+from tests.streams import Talk, stream_server
 
 TOKEN = "an-admin-token-for-tests"
 
@@ -38,21 +40,12 @@ def document(name: str, base_url: str, more: str = "") -> str:
     )
 
 
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
 @asynccontextmanager
 async def raw_server(talk: Talk) -> AsyncIterator[str]:
     """Serve bytes; yields the base URL."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await talk(reader, writer)
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with stream_server(talk) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 async def html(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

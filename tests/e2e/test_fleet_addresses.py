@@ -15,6 +15,7 @@ from tests.adapters.stoa.outgoing import RealGateway, State
 from tests.e2e.running import Running, until
 from tests.e2e.test_fleet import EDGES, KEY, ask, catalog_of, fleet
 from tests.ports import own_port
+from tests.streams import stream_server
 
 TOKEN = "admin-token-of-the-gateways"
 PUSHED = EDGES.replace(
@@ -35,14 +36,9 @@ class Listener:
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        try:
-            self.heads.append(await reader.readuntil(b"\r\n\r\n"))
-            writer.write(self.answer)
-            await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+        self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(self.answer)
+        await writer.drain()
 
 
 @asynccontextmanager
@@ -55,10 +51,7 @@ async def listening(
     )
     async with AsyncExitStack() as stack:
         for host in hosts:
-            server = await asyncio.start_server(listener.handle, host, port)
-            stack.push_async_callback(server.wait_closed)
-            stack.callback(server.close)
-            port = server.sockets[0].getsockname()[1]
+            port = await stack.enter_async_context(stream_server(listener.handle, host, port))
         yield listener, port
 
 

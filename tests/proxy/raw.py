@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+from tests.streams import Talk, stream_server
 
 
 async def exchange(port: int, sent: bytes, address: str = "127.0.0.1") -> bytes:
@@ -31,29 +31,8 @@ async def exchange(port: int, sent: bytes, address: str = "127.0.0.1") -> bytes:
 @asynccontextmanager
 async def serving(talk: Talk) -> AsyncIterator[str]:
     """The URL of a server that does on each connection what `talk` says."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await talk(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            tasks.discard(task)
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()
+    async with stream_server(talk) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 async def read_head(reader: asyncio.StreamReader) -> bytes:

@@ -27,6 +27,7 @@ from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry
 
 from tests.proxy.conftest import TOKEN, Api, FakeClock, Upstream, running
+from tests.streams import stream_server
 
 Prepare = Callable[[PolicyContext, Services], Awaitable[Respond | None]]
 
@@ -278,18 +279,17 @@ async def test_a_service_that_fails_is_503_and_says_why_in_the_log(
         await reader.readuntil(b"\r\n\r\n")
         assert answer is not None
         writer.write(answer)
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    url = closed_url if answer is None else f"http://127.0.0.1:{port}/"
+    url = closed_url
 
     async def fetch(context: PolicyContext, services: Services) -> Respond | None:
         await services.fetch("GET", url)
         return None
 
     calls.prepare = fetch
-    async with server:
+    async with stream_server(serve) as port:
+        if answer is not None:
+            url = f"http://127.0.0.1:{port}/"
         with caplog.at_level(logging.WARNING, "stoa_proxy.engine"):
             assert (await gated.get("/a/x")).status == 503
     assert message in caplog.text

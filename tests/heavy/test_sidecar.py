@@ -13,7 +13,13 @@ from yarl import URL
 
 from tests.heavy.gateways import envoy, nginx, started  # noqa: F401 - fixtures
 from tests.ports import own_port
-from tests.proxy.conftest import Api, Upstream, running, start_upstream  # noqa: F401 - a fixture
+from tests.proxy.conftest import (
+    Api,
+    FakeClock,
+    Upstream,
+    running,
+    start_upstream,  # noqa: F401 - a fixture
+)
 
 pytestmark = [pytest.mark.heavy, pytest.mark.xdist_group("sidecar")]
 
@@ -51,7 +57,9 @@ async def front(
     kind = request.param
     command = request.getfixturevalue(kind)
     with own_port() as port:
-        async with running(mode="sidecar", engine="fast", backends_allow=()) as sidecar:
+        async with running(
+            mode="sidecar", engine="fast", backends_allow=(), clock=FakeClock()
+        ) as sidecar:
             text = place(block(kind), sidecar.gateway.port, port, upstream.port)
             async with (
                 started(kind, command, text, tmp_path, port),

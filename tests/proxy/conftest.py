@@ -198,6 +198,13 @@ def policy_body(
     }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _patient_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sent at the end is sent, however busy the machine is."""
+    monkeypatch.setattr("stoa_proxy.span_exporter._STOP_SECONDS", 60.0)
+    monkeypatch.setattr("stoa_proxy.access_log_writer._STOP_SECONDS", 60.0)
+
+
 def expire_calls(api: Api) -> None:
     """Let the time of all calls to upstreams be over now, whatever it is."""
     for queue in api.gateway._engine._client._limits._queues.values():

@@ -35,6 +35,6 @@ def test_sigterm_ends_a_command_and_the_git_that_it_waits_for(tmp_path: Path) ->
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 128 + signal.SIGTERM
     try:
-        assert select.select([child], [], [], 10)[0], "git is still there"
+        assert select.select([child], [], [], 30)[0], "git is still there"
     finally:
         os.close(child)

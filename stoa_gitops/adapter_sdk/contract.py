@@ -22,7 +22,7 @@ from stoa_gitops.model.changes import Change
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.kinds import ALIAS, AUTH_SERVER, CONFIG, GLOBAL_POLICY, SCOPE, STRATEGY
 from stoa_gitops.model.outcomes import Outcome
-from stoa_gitops.model.resources import AppliedRecord, CatalogFiles, ForeignRoute
+from stoa_gitops.model.resources import AppliedRecord, CatalogFiles, ForeignRoute, Resource
 from stoa_gitops.model.secret import Value
 from stoa_gitops.model.unmapped import Unmapped
 
@@ -368,10 +368,7 @@ class GatewayAdapter(ABC):
         """
 
     def note_documents(self) -> None:  # noqa: B027  # most list all that they hold
-        """Take note that documents are made of what is foreign, before it is listed.
-
-        For gateways on which that takes calls which no plan needs.
-        """
+        """Take note that documents are made of what is listed: that may take further calls."""
 
     def note_records(self, records: Mapping[Key, AppliedRecord]) -> None:  # noqa: B027  # as above
         """Take note of what was applied, with its ids, before objects are listed.
@@ -384,6 +381,12 @@ class GatewayAdapter(ABC):
 
         For gateways where one change only fits beside another that comes later. What is held is not
         among them.
+        """
+
+    def note_waiting(self, resources: Sequence[Resource]) -> None:  # noqa: B027  # as above
+        """Take note of what is in quarantine or held, before the first change is written.
+
+        For gateways on which a change takes something away that such an object still needs.
         """
 
     @abstractmethod

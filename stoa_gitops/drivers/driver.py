@@ -28,7 +28,13 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Plan
-from stoa_gitops.model.resources import ActualState, AppliedRecord, ForeignRoute, Observed
+from stoa_gitops.model.resources import (
+    ActualState,
+    AppliedRecord,
+    ForeignRoute,
+    Observed,
+    Resource,
+)
 from stoa_gitops.model.routing import UNNESTED
 from stoa_gitops.model.unmapped import Unmapped
 from stoa_gitops.planning.inputs import GatewayPlanInput, SpecMemo, projection
@@ -277,18 +283,25 @@ class Driver:
         concurrency: int = 8,
         verify: bool = True,
         as_archive: bool = False,
+        waiting: Sequence[Resource] = (),
     ) -> AsyncGenerator[Outcome, None]:
         """Apply a plan in its order and yield one outcome for each change, in that order.
 
         held     keys that wait for a person's force: blocked, and their dependants with them
         verify   read back what was written, and fail what the gateway holds differently
         as_archive  write everything as one archive, where the gateway `imports_archives`
+        waiting  what the catalog wants and the plan leaves as it is
 
         Exhaust the iterator or leave it by `contextlib.aclosing`: it holds the writer's lock.
         """
         async with (
             self.execution(
-                resolve, held=held, concurrency=concurrency, verify=verify, as_archive=as_archive
+                resolve,
+                held=held,
+                concurrency=concurrency,
+                verify=verify,
+                as_archive=as_archive,
+                waiting=waiting,
             ) as execution,
             aclosing(execution.apply(plan.changes)) as batches,
         ):
@@ -305,6 +318,7 @@ class Driver:
         concurrency: int = 8,
         verify: bool = True,
         as_archive: bool = False,
+        waiting: Sequence[Resource] = (),
     ) -> AsyncIterator[Execution]:
         """Hold the writer's lock, and give what applies a plan and verifies it batch by batch.
 
@@ -313,7 +327,7 @@ class Driver:
         limits = WriteLimits(concurrency, self._deadlines.write)
         public_url = self.connection.instance.public_url
         seconds = self._deadlines.document
-        options = ExecutionOptions(held, limits, seconds, verify, public_url, as_archive)
+        options = ExecutionOptions(held, limits, seconds, verify, public_url, as_archive, waiting)
         async with self._writer:
             yield Execution(self._adapter, self.rules, self._read_kinds, resolve, options)
 

@@ -53,6 +53,7 @@ class ExecutionOptions:
     verify            read back what was written
     public_url        where consumers call the gateway, for probes; empty: no probes
     as_archive        write everything as one archive
+    waiting           what the catalog wants and the plan leaves as it is
     """
 
     held: frozenset[Key] = frozenset()
@@ -61,6 +62,7 @@ class ExecutionOptions:
     verify: bool = True
     public_url: str = ""
     as_archive: bool = False
+    waiting: Sequence[Resource] = ()
 
 
 class Execution:
@@ -90,7 +92,10 @@ class Execution:
 
         Hand each batch to `verify` before the next one is written: what failed blocks dependants.
         """
-        self._adapter.note_plan([one for one in changes if self._held_outcome(one) is None])
+        held = {change.key for change in changes if self._held_outcome(change) is not None}
+        self._adapter.note_plan([change for change in changes if change.key not in held])
+        wanted = [one.resource for one in changes if one.key in held and one.resource is not None]
+        self._adapter.note_waiting([*self._options.waiting, *wanted])
         for batch in self._batches(changes):
             outcomes: list[Outcome] = []
             for portion in await asyncio.to_thread(self._portions, batch):

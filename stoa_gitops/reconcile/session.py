@@ -128,10 +128,7 @@ class GatewaySession:
         self.cache = cache or PlanCache()
 
     async def observe_all(self, *, for_documents: bool = False) -> ActualState:
-        """Read the gateway without any inventory: everything without our mark is foreign.
-
-        `for_documents`: all that documents of foreign objects can say, whatever that takes.
-        """
+        """Read the gateway without an inventory; `for_documents`: all that documents can say."""
         health = await self.driver.health()
         if not health.success:
             name, error = self.driver.name, health.error or "no answer"
@@ -299,7 +296,7 @@ class GatewaySession:
         made, StoreError when outcomes cannot be recorded.
         """
         plan, stored, shared = prepared.plan, prepared.stored, self._context
-        assert stored is not None, "a complete plan has a stored state"
+        assert stored is not None  # a complete plan has a stored state
         held = frozenset() if force else plan.held_keys
         desired = prepared.assignment.desired
         resolver = SpecResolver(desired.owner, shared.secrets, desired.rights, desired.files)
@@ -309,9 +306,12 @@ class GatewaySession:
             if latest.last_cycle != stored.last_cycle:
                 raise LeaseHeld(OVERTAKEN)
             recorder = self._recorder(prepared, stored, digest)
+            waiting = [r for s in plan.skipped if (r := desired.resources.get(s.key)) is not None]
             try:
                 async with (
-                    self.driver.execution(resolver, held=held, as_archive=as_archive) as execution,
+                    self.driver.execution(
+                        resolver, held=held, as_archive=as_archive, waiting=waiting
+                    ) as execution,
                     contextlib.aclosing(execution.apply(plan.changes)) as batches,
                 ):
                     yield GatewayWriter(execution, batches, resolver, recorder)

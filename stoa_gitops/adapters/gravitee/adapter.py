@@ -34,9 +34,10 @@ from stoa_gitops.adapters.gravitee.writing.apis import ApiWriter
 from stoa_gitops.adapters.gravitee.writing.consumers import ConsumerWriter
 from stoa_gitops.adapters.gravitee.writing.pending import PendingChange
 from stoa_gitops.adapters.gravitee.writing.run import PlanRun
+from stoa_gitops.model.changes import Change
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome
-from stoa_gitops.model.resources import ForeignRoute
+from stoa_gitops.model.resources import ForeignRoute, Resource
 from stoa_gitops.model.unmapped import Unmapped
 
 _WAYS: Final = {AUTOMATION: "Automation API", CRD: "_import/crd"}
@@ -69,6 +70,8 @@ class GraviteeAdapter(GatewayAdapter):
         self._session = Session(self._client, connection.owner, options, clock)
         self._apis = ApiWriter(self._client, self._session, connection.owner)
         self._consumers = ConsumerWriter(self._client, self._session, connection.owner)
+        self._noted: dict[Key, Resource] = {}
+        self._waiting: dict[Key, Resource] = {}
         self._ruled: GatewayInfo | None = None
         self._rules = RULES
 
@@ -188,9 +191,22 @@ class GraviteeAdapter(GatewayAdapter):
 
     # writing, a whole plan
 
+    def note_plan(self, changes: Sequence[Change]) -> None:
+        """Take note of the applications: one whose secret leads nowhere is in no write."""
+        self._noted = {
+            change.key: change.resource
+            for change in changes
+            if change.key.kind == APPLICATION and change.resource is not None
+        }
+
+    def note_waiting(self, resources: Sequence[Resource]) -> None:
+        """Take note of the applications: their subscriptions go along where a plan is renamed."""
+        self._waiting = {one.key: one for one in resources if one.key.kind == APPLICATION}
+
     async def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
         """Write several changes: applications that go, APIs with their policies, applications."""
-        run = PlanRun(self._apis, self._consumers, self._session, limits)
+        wanted = {key: one.spec.value for key, one in {**self._waiting, **self._noted}.items()}
+        run = PlanRun(self._apis, self._consumers, self._session, limits, wanted)
         await run.write(writes)
         for write in writes:
             yield run.outcomes[id(write)]

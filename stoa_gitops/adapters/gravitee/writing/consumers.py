@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult
@@ -74,6 +75,7 @@ class ConsumerWriter:
                 "one key that its caller chose"
             )
         held = await self._find(change, snapshot, info)
+        await self._end_subscriptions(parts, snapshot)
         computed = info.options.ids.api(hrid_of(parts.key))
         is_computed = held is None or held["id"] == computed
         if info.has_subscriptions and is_computed:
@@ -103,6 +105,36 @@ class ConsumerWriter:
             if other.plan_id in by_plan and other.status in LIVE:
                 await self._subscriptions.close(api.api_id, other)
         return ok(application_id)
+
+    async def move(self, key: Key, value: Mapping[str, Any], api: Key, snapshot: Snapshot) -> None:
+        """Bring the subscriptions of an application to one API to the plans that it wants.
+
+        Nothing else of it is written. Raises GatewayError.
+        """
+        application_id = snapshot.application_ids.get(key, "")
+        types = [str(one["type"]) for one in value.get("credentials") or ()]
+        every = wanted_subscriptions(key, types, value["subscriptions"], snapshot.apis)
+        wanted = [one for one in every if one.api.key == api]
+        there = snapshot.subscriptions_of(application_id)
+        by_plan = {one.plan_id: one for _, one in there if one.status in LIVE}
+        for one in wanted:
+            if one.plan_id not in by_plan:
+                await self._subscriptions.transfer(one, by_plan, wanted, there)
+
+    async def _end_subscriptions(self, parts: ApplicationParts, snapshot: Snapshot) -> None:
+        """Close subscriptions to APIs of which an application wants nothing any more.
+
+        Before anything that may be refused: an application in quarantine keeps no right that it
+        should not have.
+        """
+        value: Any = parts.value
+        types = [str(one["type"]) for one in value["credentials"]]
+        wanted = wanted_subscriptions(parts.key, types, value["subscriptions"], snapshot.apis)
+        apis = {one.api.key for one in wanted}
+        ident = snapshot.application_ids.get(parts.key, "")
+        for api, one in snapshot.subscriptions_of(ident):
+            if api.key not in apis and one.status in LIVE:
+                await self._subscriptions.close(api.api_id, one)
 
     async def _find(
         self, change: PendingChange, snapshot: Snapshot, info: GatewayInfo

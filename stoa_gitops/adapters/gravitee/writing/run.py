@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult, Write, WriteLimits
@@ -16,7 +16,7 @@ from stoa_gitops.adapters.gravitee.writing.apis import ApiWriter
 from stoa_gitops.adapters.gravitee.writing.consumers import ConsumerWriter
 from stoa_gitops.adapters.gravitee.writing.order import rank_apis
 from stoa_gitops.adapters.gravitee.writing.pending import PendingChange
-from stoa_gitops.errors import GatewayUnreachable, StoaGitopsError
+from stoa_gitops.errors import GatewayRefused, GatewayUnreachable, StoaGitopsError
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.outcomes import Outcome, Status
@@ -28,13 +28,23 @@ WRITERS: Final = 4
 
 
 class PlanRun(GroupRun):
-    """One call of `apply`; `outcomes` by identity of the writes."""
+    """One call of `apply`; `outcomes` by identity of the writes.
+
+    wanted  canonical specs of applications that may be in no write: in quarantine, held, or with a
+            secret that leads nowhere
+    """
 
     def __init__(
-        self, apis: ApiWriter, consumers: ConsumerWriter, session: Session, limits: WriteLimits
+        self,
+        apis: ApiWriter,
+        consumers: ConsumerWriter,
+        session: Session,
+        limits: WriteLimits,
+        wanted: Mapping[Key, Mapping[str, Any]],
     ) -> None:
         super().__init__(limits, WRITERS)
         self._apis, self._consumers, self._session = apis, consumers, session
+        self._wanted = dict(wanted)
         self._moving: set[Key] = set()
         self._immovable: dict[Key, StoaGitopsError] = {}
 
@@ -42,25 +52,37 @@ class PlanRun(GroupRun):
         """Write everything; each write has an outcome afterwards. Raises nothing."""
         leaving = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is None]
         coming = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is not None]
-        self._moving = {key for write in coming for key in _subscribed(write)}
+        for write in leaving:
+            self._wanted.pop(write.change.key, None)
+        self._wanted |= {w.change.key: w.spec.value for w in coming if w.spec is not None}
+        self._moving = {api for key, value in self._wanted.items() for api in _named(key, value)}
         if leaving:
             await self._write_applications(leaving)
         await self._write_apis([w for w in writes if w.change.key.kind != APPLICATION])
         if coming:
             await self._write_applications(coming)
         for key in self._apis.interim.retiring:
-            await self._retire(key, [w for w in writes if _group_of(w) == key], coming)
+            tried = {w.change.key: self.outcomes.get(id(w)) for w in coming}
+            await self._retire(key, [w for w in writes if _group_of(w) == key], tried)
 
-    async def _retire(self, key: Key, writes: Sequence[Write], coming: Sequence[Write]) -> None:
+    async def _retire(
+        self, key: Key, writes: Sequence[Write], tried: Mapping[Key, Outcome | None]
+    ) -> None:
         """Remove plans that were kept for applications; an API that still has them is not done.
 
         They stay where the API itself was not written, and where an application has not taken its
-        key along: the key of a subscription that ends with its plan cannot be used again.
+        key along: the key of a subscription that ends with its plan cannot be used again. One that
+        is not written, because it was refused, goes along with what it has.
         """
         if not all(self._is_applied(write) for write in writes):
             self._apis.interim.leave_plans(key)
             return
-        behind = await self.in_time(self._behind(key, coming))
+        waiting = [
+            app
+            for app, value in self._wanted.items()
+            if key in _named(app, value) and _is_refused(tried, app)
+        ]
+        behind = await self.in_time(self._behind(key, waiting))
         if isinstance(behind, AdapterResult):
             self._apis.interim.leave_plans(key)
             for write in writes:
@@ -78,13 +100,21 @@ class PlanRun(GroupRun):
             if isinstance(result, AdapterResult) and not result.success:
                 self.finish(write, result)
 
-    async def _behind(self, key: Key, coming: Sequence[Write]) -> Key | None:
+    async def _behind(self, key: Key, waiting: Sequence[Key]) -> Key | None:
         """Return an application that has yet to take its key along from a plan that was kept.
 
         The gateway is asked: what it acknowledged need not have happened, and what failed may have
         had nothing there.
         """
         snapshot = await self._session.read_snapshot()
+        for application in waiting:
+            try:
+                await self._consumers.move(application, self._wanted[application], key, snapshot)
+            except GatewayRefused:
+                # Of the application, not of the API: its plan waits for it.
+                return application
+        if waiting:
+            snapshot = await self._session.read_snapshot()
         held, kept = snapshot.apis.get(key), self._apis.interim.kept_plans(key)
         if held is None:
             return None
@@ -94,7 +124,7 @@ class PlanRun(GroupRun):
             if one.status in LIVE and held.plans.get(one.plan_id) in kept
         }
         ids = snapshot.application_ids
-        movers = (write.change.key for write in coming if key in _subscribed(write))
+        movers = (app for app, value in self._wanted.items() if key in _named(app, value))
         return next((mover for mover in movers if ids.get(mover) in left), None)
 
     def _is_applied(self, write: Write) -> bool:
@@ -180,12 +210,16 @@ def _pending_change(write: Write) -> PendingChange:
     return PendingChange(change.key, write.spec, gateway_id, change.action is Action.ADOPT)
 
 
-def _subscribed(write: Write) -> set[Key]:
+def _is_refused(tried: Mapping[Key, Outcome | None], application: Key) -> bool:
+    """Whether an application is not written before somebody changes something."""
+    outcome = tried.get(application)
+    return outcome is None or outcome.status is Status.QUARANTINED
+
+
+def _named(application: Key, value: Mapping[str, Any]) -> set[Key]:
     """Return the APIs that an application names a plan of."""
-    value: Any = write.spec.value if write.spec is not None else {}
-    tenant = write.change.key.tenant
     return {
-        Key.parse_name(API, str(one["api"]), tenant)
+        Key.parse_name(API, str(one["api"]), application.tenant)
         for one in value.get("subscriptions") or ()
         if "plan" in one
     }

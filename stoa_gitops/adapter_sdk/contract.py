@@ -379,8 +379,7 @@ class GatewayAdapter(ABC):
     def note_plan(self, changes: Sequence[Change]) -> None:  # noqa: B027  # most need not know
         """Take note of all changes of a plan, before the first of them is written.
 
-        For gateways where one change only fits beside another that comes later. What is held is not
-        among them.
+        For gateways where one change only fits beside a later one; what is held is not among them.
         """
 
     def note_waiting(self, resources: Sequence[Resource]) -> None:  # noqa: B027  # as above

@@ -22,12 +22,12 @@ PERIODS: Final = ("hour", "day", "week", "month")
 
 # As of rate limits (`config`): of one policy and of one tenant; beyond them callers share counters,
 # so that a shared one counts too much for each and never too little.
-_PER_POLICY: Final = 10_000
-_PER_TENANT: Final = 50_000
+PER_POLICY: Final = 10_000
+PER_TENANT: Final = 50_000
 _SHARED: Final = 1024
 # Counters that are looked at with each request, and dropped when their period is over: more than a
 # request can make.
-_SWEPT: Final = 2
+SWEPT: Final = 2
 
 
 class QuotaKey(NamedTuple):
@@ -42,7 +42,7 @@ class QuotaKey(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Count:
+class QuotaCount:
     """`used` requests in the period from `start` to `end`, seconds since 1970."""
 
     used: int
@@ -58,7 +58,9 @@ class SavedCount(NamedTuple):
     used: int
 
 
-class _Period(NamedTuple):
+class Period(NamedTuple):
+    """First and last second (exclusive) of a period, since 1970."""
+
     start: int
     end: int
 
@@ -91,10 +93,10 @@ class QuotaCounters(PolicyState):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
-        self._counts: OrderedDict[QuotaKey, _Count] = OrderedDict()
+        self._counts: OrderedDict[QuotaKey, QuotaCount] = OrderedDict()
         self._of_policy: Counter[tuple[str, str, str]] = Counter()
         self._of_tenant: Counter[str] = Counter()
-        self._periods: dict[str, _Period] = {}
+        self._periods: dict[str, Period] = {}
         # None: nobody keeps what changes.
         self._changed: dict[QuotaKey, None] | None = None
         self._shared_requests = 0
@@ -122,7 +124,7 @@ class QuotaCounters(PolicyState):
         count = self._counts.get(key)
         if count is None and not self._has_room(key):
             self._shared_requests += 1
-            key = _shared_key(key)
+            key = shared_key(key)
             count = self._counts.get(key)
         # A clock that went back finds counts of a later period: those go on.
         if count is None or count.start < period.start:
@@ -133,7 +135,7 @@ class QuotaCounters(PolicyState):
             self._counts.move_to_end(key)
             if self._changed is not None:
                 self._changed[key] = None
-        return _result(count, requests, now, is_allowed=is_allowed)
+        return quota_result(count, requests, now, is_allowed=is_allowed)
 
     def preview(self) -> QuotaCounters:
         """Return counters that say what these would say, and count nothing."""
@@ -143,7 +145,7 @@ class QuotaCounters(PolicyState):
         """Return how many requests count in the period that goes on."""
         count = self._counts.get(key)
         if count is None and not self._has_room(key):
-            count = self._counts.get(_shared_key(key))
+            count = self._counts.get(shared_key(key))
         is_over = count is None or count.start < self._period(key.period, self._now()).start
         return 0 if count is None or is_over else count.used
 
@@ -178,38 +180,42 @@ class QuotaCounters(PolicyState):
                 continue
             held = self._counts.get(key)
             if held is None:
-                held = self._begin(key, _Period(begin, end))
+                held = self._begin(key, Period(begin, end))
             if held.start == start:
                 held.used = max(held.used, used)
 
     def _now(self) -> float:
         return self.clock.now().timestamp()
 
-    def _begin(self, key: QuotaKey, period: _Period) -> _Count:
+    def _begin(self, key: QuotaKey, period: Period) -> QuotaCount:
         if key not in self._counts:
             self._of_policy[key[:3]] += 1
             self._of_tenant[key.tenant] += 1
-        count = self._counts[key] = _Count(0, *period)
+        count = self._counts[key] = QuotaCount(0, *period)
         return count
 
-    def _period(self, name: str, now: float) -> _Period:
+    def _period(self, name: str, now: float) -> Period:
         period = self._periods.get(name)
         if period is None or not period.start <= now < period.end:
-            period = self._periods[name] = _Period(*period_of(name, now))
+            period = self._periods[name] = Period(*period_of(name, now))
         return period
 
     def _has_room(self, key: QuotaKey) -> bool:
-        return self._of_policy[key[:3]] < _PER_POLICY and self._of_tenant[key.tenant] < _PER_TENANT
+        return self._of_policy[key[:3]] < PER_POLICY and self._of_tenant[key.tenant] < PER_TENANT
 
     def _sweep(self, now: float) -> None:
-        for _ in range(min(_SWEPT, len(self._counts))):
+        for _ in range(min(SWEPT, len(self._counts))):
             key = next(iter(self._counts))
             if self._counts[key].end > now:
                 self._counts.move_to_end(key)
                 continue
             del self._counts[key]
-            _decrease(self._of_policy, key[:3])
-            _decrease(self._of_tenant, key.tenant)
+            self._decrease(key)
+
+    def _decrease(self, key: QuotaKey) -> None:
+        """Count one less of a policy and of a tenant, and forget what has none."""
+        _decrease(self._of_policy, key[:3])
+        _decrease(self._of_tenant, key.tenant)
 
 
 class _QuotaPreview(QuotaCounters):
@@ -220,17 +226,21 @@ class _QuotaPreview(QuotaCounters):
     def hit(self, key: QuotaKey, requests: int) -> LimitResult:
         used, now = self._counters.peek(key), self._now()
         is_allowed = used < requests
-        count = _Count(used + is_allowed, *period_of(key.period, now))
-        return _result(count, requests, now, is_allowed=is_allowed)
+        count = QuotaCount(used + is_allowed, *period_of(key.period, now))
+        return quota_result(count, requests, now, is_allowed=is_allowed)
 
 
-def _shared_key(key: QuotaKey) -> QuotaKey:
+def shared_key(key: QuotaKey) -> QuotaKey:
+    """Return the key of the count that a caller beyond the bounds has in common with others."""
     # The same after a restart, unlike the hash of Python.
     shared = zlib.crc32(key.subject.encode("utf-8", "surrogatepass")) % _SHARED
     return key._replace(kind="shared", subject=str(shared))
 
 
-def _result(count: _Count, requests: int, now: float, *, is_allowed: bool) -> LimitResult:
+def quota_result(
+    count: QuotaCount, requests: int, now: float, *, is_allowed: bool = False
+) -> LimitResult:
+    """Return what a count says of a request; it is counted already where it is allowed."""
     left, window = max(0, requests - count.used), count.end - count.start
     return LimitResult(is_allowed, requests, left, max(0.0, count.end - now), window, "quota")
 

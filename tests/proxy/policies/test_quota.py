@@ -210,7 +210,7 @@ def test_what_is_kept_and_restored_counts_as_before(hits: list[tuple[str, int]])
 def test_counters_are_bounded_and_nobody_is_forgotten_for_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("stoa_proxy.core.quotas._PER_POLICY", 10)
+    monkeypatch.setattr("stoa_proxy.core.quotas.PER_POLICY", 10)
     monkeypatch.setattr("stoa_proxy.core.quotas._SHARED", 4)
     clock = FakeClock()
     counters = QuotaCounters(clock)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig, config_from_env, unknown_variables
 from stoa_proxy.control_plane_config import start_warnings
+from stoa_proxy.engine_choice import choose_loop
 from stoa_proxy.errors import ConfigInvalid, ListenFailed
 from stoa_proxy.foundation.allocator import tune_malloc
 from stoa_proxy.foundation.descriptors import raise_descriptor_limit
+from stoa_proxy.workers_config import AUTO, WORKERS, parse_workers
 
 _log = logging.getLogger("stoa_proxy")
-
-LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 class VisibleFormatter(logging.Formatter):
@@ -37,8 +38,12 @@ class VisibleFormatter(logging.Formatter):
         )
 
 
-def main() -> int:
-    """Serve until SIGTERM (returns 0) or SIGINT (130); 1 for an invalid setting or address."""
+def main(words: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM (returns 0) or SIGINT (130); 1 for an invalid setting or address.
+
+    `words` are the arguments; without any those of the process.
+    """
+    options = _parser().parse_args(words)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         VisibleFormatter("%(asctime)s level=%(levelname)s logger=%(name)s %(message)s")
@@ -55,6 +60,8 @@ def main() -> int:
         for warning in start_warnings(os.environ):
             _log.warning("%s", warning)
         config = with_state_dir(config_from_env(os.environ), os.environ)
+        if options.workers is not None:
+            config = replace(config, workers=parse_workers(options.workers, "--workers"))
         # This package's alone: what libraries say at debug level is of use to nobody here.
         logging.getLogger("stoa_proxy").setLevel(config.log_level.upper())
         config, loop_factory = choose_loop(config)
@@ -68,19 +75,17 @@ def main() -> int:
         return 1
 
 
-def choose_loop(config: ProxyConfig) -> tuple[ProxyConfig, LoopFactory | None]:
-    """Return what makes the event loop: uvloop's for the fast engine, which needs it to be fast.
-
-    Where it cannot be imported the complete engine is used, with a warning.
-    """
-    if config.engine != "fast":
-        return config, None
-    try:
-        import uvloop
-    except ImportError as error:
-        _log.warning("the fast engine is not used, but the complete one: %s", error)
-        return replace(config, engine="aiohttp"), None
-    return config, uvloop.new_event_loop
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m stoa_proxy",
+        description="Serve APIs as STOA_* variables say (docs/operations.md).",
+    )
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        help=f"processes that serve, or {AUTO} for one for each processor; wins over {WORKERS}",
+    )
+    return parser
 
 
 def with_state_dir(config: ProxyConfig, env: Mapping[str, str]) -> ProxyConfig:
@@ -117,8 +122,8 @@ async def _serve(config: ProxyConfig) -> int:
     # `register` is what people look for in the log of a gateway that does not appear.
     plane = "none, so it does not register" if config.control_plane is None else "registering"
     _log.info(
-        "listening url=%s mode=%s environment=%s control_plane=%s engine=%s",
-        gateway.base_url, config.mode, config.environment, plane, config.engine,
+        "listening url=%s mode=%s environment=%s control_plane=%s engine=%s workers=%d",
+        gateway.base_url, config.mode, config.environment, plane, config.engine, config.workers,
     )  # fmt: skip
     received = await stopped
     _log.info("draining signal=%s seconds=%s", received.name, config.drain_seconds)

@@ -32,7 +32,10 @@ Pause = Callable[[float], Awaitable[None]]
 
 
 class AccessLogWriter:
-    """Empties the queues of access logs from `start` to `stop`."""
+    """Empties the queues of access logs from `start` to `stop`.
+
+    `make_thread` returns what writes to one of the process's own streams.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class AccessLogWriter:
         *,
         pause: Pause = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        make_thread: Callable[[], OutputThread] = OutputThread,
     ) -> None:
         self._logs = logs
         self._services_of = services_of
@@ -50,7 +54,7 @@ class AccessLogWriter:
         self._throttled_log = ThrottledLog(_log, clock)
         self._tasks: dict[Place, asyncio.Task[None]] = {}
         # One for each, so that one that hangs keeps the other from nothing.
-        self._threads = {stream: OutputThread() for stream in STREAMS}
+        self._threads = {stream: make_thread() for stream in STREAMS}
         self._is_stopping = False
 
     def start(self) -> None:

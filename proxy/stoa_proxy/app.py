@@ -16,9 +16,11 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from stoa_proxy.access_log_writer import AccessLogWriter
 from stoa_proxy.admin.api import AdminApi, own_version
+from stoa_proxy.admin.batch import Parse
 from stoa_proxy.admin.shadow import ShadowAdmin
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.control_plane.session import ControlPlaneSession
@@ -26,12 +28,14 @@ from stoa_proxy.core.access_logs import AccessLogs
 from stoa_proxy.core.backend_health import BackendHealth
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.quotas import QuotaCounters
+from stoa_proxy.engine_choice import choose_engine
 from stoa_proxy.engines.base import OPERATOR, Engine
-from stoa_proxy.engines.complete.server import AiohttpEngine
 from stoa_proxy.engines.complete.upstream.client import Pause
 from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
 from stoa_proxy.foundation.allocator import resident_bytes
 from stoa_proxy.foundation.clock import Clock, SystemClock
+from stoa_proxy.foundation.metrics import Metrics
+from stoa_proxy.foundation.output_thread import OutputThread
 from stoa_proxy.health_checker import HealthChecker
 from stoa_proxy.http.heads import RequestHead, lower_names
 from stoa_proxy.modes import DEFAULT_TENANT, make_parts
@@ -47,21 +51,19 @@ from stoa_proxy.span_exporter import SpanExporter
 from stoa_proxy.table_file import TableFile
 from stoa_proxy.tokens.key_sets import KeySets
 from stoa_proxy.usage_file import UsageFile
+from stoa_proxy.workers.paths import CommonPaths
+from stoa_proxy.workers.shared_state import SharedState
+from stoa_proxy.workers.supervisor import WorkersEngine
 
 _log = logging.getLogger("stoa_proxy.admin.api")
-_engine_log = logging.getLogger("stoa_proxy.engine")
 
 
-def choose_engine(name: str) -> type[AiohttpEngine]:
-    """Return the engine of a name; the complete one, with a warning, where `fast` cannot be had."""
-    if name != "fast":
-        return AiohttpEngine
-    try:
-        from stoa_proxy.engines.fast.engine import FastEngine
-    except ImportError as error:
-        _engine_log.warning("the fast engine is not used, but the complete one: %s", error)
-        return AiohttpEngine
-    return FastEngine
+class WorkerPlace(NamedTuple):
+    """What makes a gateway one of several processes that are one gateway (`worker_process`)."""
+
+    shared: SharedState
+    make_paths: Callable[[AdminApi, Metrics, int], OwnPaths]
+    via: str
 
 
 class Gateway:
@@ -69,6 +71,8 @@ class Gateway:
 
     `clock`, `pause`, `jitter` and `policy_types` are handed in by tests. State (routes, policies,
     consumers, counters) lives as long as the object, so a `start` after a `stop` still has it.
+    With several `config.workers` others serve, with the usual clock and policy types; `place` makes
+    this one of them.
     """
 
     def __init__(
@@ -79,12 +83,19 @@ class Gateway:
         pause: Pause = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
         policy_types: PolicyRegistry = POLICIES,
+        place: WorkerPlace | None = None,
     ) -> None:
         self._config = config
         clock = clock or SystemClock()
-        parts = make_parts(config, clock, policy_types)
+        shared = place.shared if place is not None else None
+        counters = None if shared is None else shared.rate_counters(clock, config)
+        parts = make_parts(config, clock, policy_types, counters)
         self.pipeline, self.store, config = parts.pipeline, parts.store, parts.config
-        if config.tracing is not None:
+        if shared is None and config.workers > 1:
+            shared = SharedState.create(config.workers)
+        if shared is not None:
+            self.pipeline.states.put(QuotaCounters, shared.quota_counters(clock))
+        if config.tracing is not None and (place is not None or shared is None):
             # Before the engine, which looks for it once.
             self.pipeline.tracing = Tracing(config.tracing, config.mode, clock)
         self._admin = AdminApi(config, self.store, clock, self.pipeline.states)
@@ -92,10 +103,23 @@ class Gateway:
         self._shadow_file: ShadowFile | None = None
         if parts.learner is not None:
             self._begin_to_learn(parts.learner, config)
-        self._own_paths = OwnPaths(self._admin, self.pipeline.metrics, config.max_admin_body)
-        self._engine: Engine = choose_engine(config.engine)(
-            self.pipeline, self.store, self._own_paths, config, clock, pause=pause, jitter=jitter
-        )
+        paths = (self._admin, self.pipeline.metrics, config.max_admin_body)
+        self.own_paths: OwnPaths
+        self._engine: Engine
+        if shared is not None and place is None:
+            self.own_paths = common = CommonPaths(*paths)
+            self._engine = WorkersEngine(
+                self.pipeline, self.store, common, config, clock,
+                shared=shared, pause=pause, jitter=jitter,
+            )  # fmt: skip
+        else:
+            self.own_paths = OwnPaths(*paths) if place is None else place.make_paths(*paths)
+            self._engine = choose_engine(config.engine)(
+                self.pipeline, self.store, self.own_paths, config, clock,
+                pause=pause, jitter=jitter,
+            )  # fmt: skip
+        if place is not None:
+            self.pipeline.via = place.via
         keys = self.pipeline.states.of(KeySets)
         keys.realm, keys.realm_services = config.realm, partial(self._engine.services_of, OPERATOR)
         self._port: int | None = None
@@ -106,19 +130,19 @@ class Gateway:
         self._quota_file: QuotaFile | None = None
         quota_dir = config.quota_dir or config.state_dir
         if quota_dir is not None:
-            counters = self.pipeline.states.of(QuotaCounters)
-            self._quota_file = QuotaFile(counters, Path(quota_dir))
+            self._quota_file = QuotaFile(self.pipeline.states.of(QuotaCounters), Path(quota_dir))
             self._quota_file.load()
         self._usage_file: UsageFile | None = None
         if quota_dir is not None:
             self._usage_file = UsageFile(self.pipeline.usage, Path(quota_dir), clock)
-            self._own_paths.show_usage = self._usage_file.show
+            self.own_paths.show_usage = self._usage_file.show
         self._access_logs = AccessLogWriter(
             self.pipeline.states.of(AccessLogs),
             self._engine.services_of,
             clock,
             pause=pause,
             jitter=jitter,
+            make_thread=OutputThread if shared is None else shared.make_output_thread,
         )
         self.pipeline.backends.balancers.jitter = jitter
         self._health_checker = HealthChecker(
@@ -150,7 +174,7 @@ class Gateway:
                 pause=pause,
                 jitter=jitter,
             )
-            self._own_paths.find_trouble = self._session.readiness.find_trouble
+            self.own_paths.find_trouble = self._session.readiness.find_trouble
         self._add_metrics(clock)
 
     def _begin_to_learn(self, learner: Learner, config: ProxyConfig) -> None:
@@ -170,25 +194,35 @@ class Gateway:
             "stoa_uptime_seconds",
             "Since the start of this gateway.",
             lambda: clock.monotonic() - started,
+            "here",
         )
         add(
             "gauge",
             "stoa_route_reload_routes_loaded",
             "Routes of the table.",
             lambda: len(store.routes),
+            "here",
         )
-        add("gauge", "stoa_policies_loaded", "Policies of the table.", lambda: len(store.policies))
+        add(
+            "gauge",
+            "stoa_policies_loaded",
+            "Policies of the table.",
+            lambda: len(store.policies),
+            "here",
+        )
         add(
             "gauge",
             "stoa_policies_unattached",
             "Policies that name no route.",
             lambda: len(store.unattached_policies()),
+            "here",
         )
         add(
             "gauge",
             "stoa_consumers_loaded",
             "Consumers of the table.",
             lambda: len(store.consumers),
+            "here",
         )
         add(
             "gauge",
@@ -207,19 +241,19 @@ class Gateway:
         )
         of_policies = (kind for one in store.policy_types.types for kind in one.states)
         for family in self.pipeline.usage.families():
-            add(*family, is_private=True)
+            add(*family, "here", is_private=True)
         for kind in dict.fromkeys((*BACKEND_STATES, *of_policies)):
-            for family in self.pipeline.states.of(kind).families():
-                add(*family)
+            for state_family in self.pipeline.states.of(kind).families():
+                add(*state_family)
 
     async def start(self) -> None:
         """Listen on the configured address. Raises ListenFailed."""
-        self._own_paths.is_draining = False
+        self.own_paths.is_draining = False
         self._port = await self._engine.start(self._config.host, self._config.port)
         self._access_logs.start()
         if self._exporter is not None:
             self._exporter.start()
-        if self.pipeline.forwards:
+        if self.pipeline.forwards and self._engine.serves_here:
             self._health_checker.start()
             self.store.on_change["health checks"] = self._health_checker.update
         if self._table_file is not None:
@@ -242,7 +276,7 @@ class Gateway:
             return
         self._port = None
         seconds = self._config.drain_seconds if drain_seconds is None else drain_seconds
-        self._own_paths.is_draining = True
+        self.own_paths.is_draining = True
         await self._health_checker.stop()
         leaving = [self._engine.stop(seconds)]
         if self._session is not None:
@@ -278,7 +312,7 @@ class Gateway:
             method, target, pairs, lower_names(pairs), "embedded", has_body=bool(body)
         )
         try:
-            response = await self._own_paths.finish(self._own_paths.administer(head, body))
+            response = await self.own_paths.finish(self.own_paths.administer(head, body))
         except Exception:  # noqa: BLE001 - the boundary where an internal error becomes a response
             _log.exception("unexpected error in an admin request")
             response = problem(500, "Internal server error")
@@ -291,7 +325,7 @@ class Gateway:
         A callable is asked each time. Without a call of this, listening is being ready. Requests
         are served either way: readiness only tells who sends them here.
         """
-        self._own_paths.is_ready = is_ready if callable(is_ready) else lambda: is_ready
+        self.own_paths.is_ready = is_ready if callable(is_ready) else lambda: is_ready
 
     @property
     def port(self) -> int:
@@ -318,7 +352,16 @@ class Gateway:
         """
         guard = AddressGuard(parse_networks(allow), parse_networks(deny))
         self._admin.guard = guard
+        await self.use_guard(guard)
+
+    async def use_guard(self, guard: AddressGuard) -> None:
+        """Connect to backends by these rules, whatever is checked of addresses before."""
         await self._engine.update_guard(guard)
+
+    @property
+    def parsers(self) -> Mapping[str, Parse]:
+        """What parses the objects of the admin API, by their kinds."""
+        return self._admin.parsers
 
 
 async def _parts(response: Respond) -> AsyncIterator[bytes]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from stoa_proxy import control_plane_config, keycloak_config, tls_config
+from stoa_proxy import control_plane_config, keycloak_config, tls_config, workers_config
 from stoa_proxy.control_plane_config import ControlPlaneConfig, control_plane_from_env
 from stoa_proxy.errors import ConfigInvalid
 from stoa_proxy.foundation.address_guard import AddressGuard, Network, parse_networks
@@ -16,6 +16,7 @@ from stoa_proxy.foundation.server_certificates import TlsFiles
 from stoa_proxy.keycloak_config import Realm, realm_from_env
 from stoa_proxy.tls_config import tls_from_env
 from stoa_proxy.tracing_config import TracingConfig, tracing_from_env
+from stoa_proxy.workers_config import check_workers, workers_from_env
 
 _ENVIRONMENTS = {
     "dev": "dev",
@@ -84,7 +85,7 @@ VARIABLES: Final = frozenset(
         UPSTREAM, _UPSTREAM_TIMEOUT, _LEAST_REQUESTS,
         "STOA_HOST", "STOA_LOG_LEVEL", "STOA_PORT", "STOA_STATE_DIR", "STOA_TENANT_ID", PROXIES,
         ENGINE, *BOUNDS, *control_plane_config.VARIABLES, *keycloak_config.VARIABLES,
-        *tls_config.VARIABLES, PROXY_PROTOCOL,
+        *tls_config.VARIABLES, *workers_config.VARIABLES, PROXY_PROTOCOL,
     }
 )  # fmt: skip
 """All variables of this project that `config_from_env` reads."""
@@ -117,6 +118,7 @@ class ProxyConfig:
     certificates of the listener; None is plain HTTP. With `proxy_protocol` each connection begins
     with a header of that protocol, and only `trusted_proxies` may connect.
     `tracing` is where spans are sent; None traces nothing.
+    `workers` processes serve, each with all bounds that follow; with `shares_port` this is one.
     `log_level` is one of LOG_LEVELS; it is for the process, and embedding ones have their own.
     Raises ConfigInvalid.
 
@@ -159,6 +161,8 @@ class ProxyConfig:
     tls: TlsFiles | None = None
     tracing: TracingConfig | None = None
     proxy_protocol: bool = False
+    workers: int = 1
+    shares_port: bool = False
     head_seconds: float = 30.0
     upload_seconds: float = 30.0
     write_seconds: float = 30.0
@@ -189,6 +193,7 @@ class ProxyConfig:
         if self.engine not in ENGINES:
             raise ConfigInvalid(f"{ENGINE} must be one of {', '.join(ENGINES)}")
         self._check_mode()
+        check_workers(self.workers, self.mode)
         for variable, name in BOUNDS.items():
             value = getattr(self, name)
             if value is not None and value <= 0:
@@ -255,6 +260,7 @@ def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
         upstream_url=read_text(env, UPSTREAM),
         upstream_timeout=float(_number(env, _UPSTREAM_TIMEOUT, 30)),
         shadow_min_requests=_number(env, _LEAST_REQUESTS, 100),
+        workers=workers_from_env(env),
         **bounds_from_env(env),
     )
 

@@ -15,6 +15,7 @@
     ├── UpstreamFailed    no response of an upstream; carries why
     ├── ControlPlaneFailed  a call to the control plane without a usable response
     ├── ServiceFailed     no response of a service that a policy needs
+    ├── WorkerGone        the other process of a gateway has ended
     └── TableUnusable     a saved table that is not restored
 """
 
@@ -148,3 +149,7 @@ class TableUnusable(ProxyError):
 
 class ServiceFailed(ProxyError):
     """A service that a policy needs (`core.policy.Services`) gave no usable response."""
+
+
+class WorkerGone(ProxyError):
+    """The other end of a channel between processes of one gateway is not there any more."""

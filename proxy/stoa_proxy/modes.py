@@ -43,11 +43,20 @@ class Parts(NamedTuple):
     learner: Learner | None = None
 
 
-def make_parts(config: ProxyConfig, clock: Clock, policy_types: PolicyRegistry) -> Parts:
-    """Return the parts of a gateway in its mode. Raises ConfigInvalid."""
-    counters = RateCounters(
-        clock, per_policy=config.counters_per_policy, per_tenant=config.counters_per_tenant
-    )
+def make_parts(
+    config: ProxyConfig,
+    clock: Clock,
+    policy_types: PolicyRegistry,
+    counters: RateCounters | None = None,
+) -> Parts:
+    """Return the parts of a gateway in its mode; `counters` are those of its own else.
+
+    Raises ConfigInvalid.
+    """
+    if counters is None:
+        counters = RateCounters(
+            clock, per_policy=config.counters_per_policy, per_tenant=config.counters_per_tenant
+        )
     policy_types = policy_types.with_realm(config.realm)
     if config.mode == "shadow":
         learner = Learner()

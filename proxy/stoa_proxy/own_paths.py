@@ -20,6 +20,7 @@ ADMIN_TIMED_OUT = problem(408, "Request timeout")
 _PREFIXES = ("/admin", "/health", "/ready", "/metrics")
 _HEALTH = frozenset({"/health", "/health/live"})
 _READY = frozenset({"/ready", "/health/ready"})
+_OTHERS = frozenset({"/metrics", *_HEALTH, *_READY})
 _ALLOW_READS = (("Allow", "GET,HEAD"),)
 _PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
 _READY_RESPONSE = Respond(200, _PLAIN, b"READY")
@@ -31,8 +32,15 @@ class AdminCall(NamedTuple):
     head: RequestHead
 
 
-class ReadyCall(NamedTuple):
-    """A `/ready` for which others have to be asked; the engine awaits `OwnPaths.check_ready`."""
+class AwaitedCall(NamedTuple):
+    """A request for which others have to be asked; the engine awaits `OwnPaths.finish`."""
+
+    head: RequestHead
+    body: bytes = b""
+
+
+Answer = Respond | TraceRequest | UsageRequest | AwaitedCall
+"""A response, or what `OwnPaths.finish` makes one of."""
 
 
 class OwnPaths:
@@ -53,26 +61,39 @@ class OwnPaths:
         self.trace: Callable[[TraceRequest], Awaitable[Respond]] = _refuse_trace
         self.show_usage: Callable[[UsageRequest], Awaitable[Respond]] = _refuse_usage
 
-    def respond(self, head: RequestHead) -> Respond | AdminCall | ReadyCall | None:
+    def respond(self, head: RequestHead) -> Respond | AdminCall | AwaitedCall | None:
         """Return the response, a request to complete, or None for the paths of routes."""
+        target = self.own_target(head)
+        if target is None:
+            return None
+        path = target.partition("?")[0]
+        if self.is_admin(target):
+            # Before the body is read: only who has the token may send one.
+            refused = self._admin.authorize(head)
+            return AdminCall(head._replace(target=target)) if refused is None else refused
+        if path == "/metrics":
+            return self._show_metrics(head)
+        return self._health(head, path)
+
+    @staticmethod
+    def own_target(head: RequestHead) -> str | None:
+        """Return the target of a request in origin form, None where it is for a route."""
         target = head.target
         if not target.startswith("/"):
             target = split_authority(target)[1]
         # The usual case first: one call for a request that is for a route.
         if not target.startswith(_PREFIXES):
             return None
-        path = target.partition("?")[0]
-        if path == "/admin" or path.startswith("/admin/"):
-            # Before the body is read: only who has the token may send one.
-            refused = self._admin.authorize(head)
-            return AdminCall(head._replace(target=target)) if refused is None else refused
-        if path in _HEALTH or path in _READY:
-            return self._health(head, path)
-        return self._show_metrics(head) if path == "/metrics" else None
+        is_own = OwnPaths.is_admin(target) or target.partition("?")[0] in _OTHERS
+        return target if is_own else None
 
-    def complete(
-        self, call: AdminCall, body: bytes, *, is_cut: bool = False
-    ) -> Respond | TraceRequest | UsageRequest:
+    @staticmethod
+    def is_admin(target: str) -> bool:
+        """Whether a target is one of the admin API."""
+        path = target.partition("?")[0]
+        return path == "/admin" or path.startswith("/admin/")
+
+    def complete(self, call: AdminCall, body: bytes, *, is_cut: bool = False) -> Answer:
         """Return the response to an admin request, or what `finish` makes it of.
 
         `is_cut` is whether the body is too large.
@@ -81,23 +102,24 @@ class OwnPaths:
             return problem(413, "Content too large")
         return self._admin.handle(call.head, body)
 
-    async def finish(self, answer: Respond | TraceRequest | UsageRequest) -> Respond:
+    async def finish(self, answer: Answer) -> Respond:
         """Return the response of an answer that has to be waited for; any other as it is."""
         match answer:
             case TraceRequest():
                 return await self.trace(answer)
             case UsageRequest():
                 return await self.show_usage(answer)
+            case AwaitedCall():
+                return await self._check_ready()
         return answer
 
-    async def check_ready(self) -> Respond:
-        """Return the response to a `/ready` for which others have to be asked."""
+    async def _check_ready(self) -> Respond:
         trouble = None if self.find_trouble is None else await self.find_trouble()
         if self.is_draining:
             trouble = "draining"
         return _READY_RESPONSE if trouble is None else _not_ready(trouble)
 
-    def administer(self, head: RequestHead, body: bytes) -> Respond | TraceRequest | UsageRequest:
+    def administer(self, head: RequestHead, body: bytes) -> Answer:
         """Return the response to an admin request whose body is here already."""
         refused = self._admin.authorize(head)
         return self.complete(AdminCall(head), body) if refused is None else refused
@@ -112,7 +134,7 @@ class OwnPaths:
         content = self._metrics.render(with_private=is_operator)
         return Respond(200, (("Content-Type", CONTENT_TYPE),), content)
 
-    def _health(self, head: RequestHead, path: str) -> Respond | ReadyCall:
+    def _health(self, head: RequestHead, path: str) -> Respond | AwaitedCall:
         if head.method not in ("GET", "HEAD"):
             return Respond(405, _ALLOW_READS)
         if path in _HEALTH:
@@ -121,7 +143,7 @@ class OwnPaths:
             return _not_ready("draining")
         if not self.is_ready():
             return _not_ready("not configured yet")
-        return _READY_RESPONSE if self.find_trouble is None else ReadyCall()
+        return _READY_RESPONSE if self.find_trouble is None else AwaitedCall(head)
 
 
 def _not_ready(reason: str) -> Respond:

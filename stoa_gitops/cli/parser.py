@@ -178,6 +178,12 @@ def _run(command: Parser) -> None:
         help="address of the embedded gateway",
     )
     command.flag(
+        "workers",
+        default="1",
+        metavar="N",
+        help="processes that serve for the embedded gateway; auto: one for each processor",
+    )
+    command.flag(
         "interval",
         metavar="TIME",
         about_default="each gateway's own",

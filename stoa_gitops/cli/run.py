@@ -59,7 +59,9 @@ def execute(options: Namespace) -> Exit:
             is_once=options.once,
             access=settings_from_env.read_credentials,
             gateway_keys=settings_from_env.read_gateway_keys(),
-            data_plane=settings_from_env.read_data_plane_bounds(),
+            data_plane=settings_from_env.read_data_plane_bounds(
+                options.workers, name_of(options, "workers")
+            ),
             control_bounds=settings_from_env.read_control_bounds(),
         ),
         source_of(options),

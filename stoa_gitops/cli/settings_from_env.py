@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings
 from stoa_proxy.config import ProxyConfig, bounds_from_env
 from stoa_proxy.errors import ConfigInvalid
 from stoa_proxy.foundation.descriptors import max_connections
+from stoa_proxy.workers_config import parse_workers
 
 from stoa_gitops.daemon.control_credentials import ControlCredentials
 from stoa_gitops.daemon.gateway_keys import KeySettings
@@ -47,13 +48,15 @@ def read_gateway_keys() -> KeySettings:
     return KeySettings(Secret(text.get_secret_value()) if text else None, settings.keys_file)
 
 
-def read_data_plane_bounds() -> ProxyConfig:
+def read_data_plane_bounds(workers: str = "1", flag: str = "") -> ProxyConfig:
     """Read the bounds of the embedded data plane, from the variables of one that runs alone.
 
-    Raises UsageError, which names the variable.
+    `workers` is how many processes it has, as `flag` has it. Raises UsageError, which names the
+    variable or the flag.
     """
     try:
-        config = ProxyConfig(**bounds_from_env(os.environ))
+        number = parse_workers(workers, flag)
+        config = ProxyConfig(**bounds_from_env(os.environ), workers=number)
         max_connections(config.max_connections)  # more than the process may open
         return config
     except ConfigInvalid as error:

@@ -126,7 +126,7 @@ class AdminApi:
         if self._token is None:
             return _text(503, _DISABLED)
         network = client_network(head.client_address)
-        if not self._is_right(head.values("authorization"), self._token):
+        if not self.has_token(head):
             result = self._counters.hit("", [(("bad", network), _BAD_TOKENS)])
             return Respond(401) if result.allowed else self._limited(result)
         if self._rate:
@@ -175,11 +175,13 @@ class AdminApi:
             handlers = {"GET": lambda: self._read(parts[0], parts[1]), **handlers}
         return self._allow(head, handlers)
 
-    def _is_right(self, sent: list[str], token: str) -> bool:
-        if len(sent) != 1:
+    def has_token(self, head: RequestHead) -> bool:
+        """Whether a request has the right token; nothing is counted."""
+        sent = head.values("authorization")
+        if self._token is None or len(sent) != 1:
             return False
         # In constant time: how much of a guess is right must not show in how long it takes.
-        expected = f"Bearer {token}".encode()
+        expected = f"Bearer {self._token}".encode()
         return hmac.compare_digest(sent[0].encode("utf-8", "surrogateescape"), expected)
 
     def _limited(self, result: LimitResult) -> Respond:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from stoa_proxy.admin.batch import Parse
 from stoa_proxy.admin.changes import Changes
@@ -23,7 +23,7 @@ from stoa_proxy.admin.consumers import CREDENTIALS
 from stoa_proxy.admin.json_body import Body
 from stoa_proxy.admin.policies import entry_from_body
 from stoa_proxy.admin.store import Store, TableSource
-from stoa_proxy.core.model import PolicyEntry
+from stoa_proxy.core.model import Consumer, PolicyEntry
 from stoa_proxy.core.withheld import WITHHELD
 from stoa_proxy.errors import BackendRefused, BodyRefused, ObjectRefused, TableUnusable
 
@@ -68,17 +68,24 @@ def _lines(
         yield {"policies": policy}
     for content in consumers:
         consumer = json.loads(content)
-        # The view has fingerprints only, from which no key could be recognised.
-        held = table.consumers[consumer["id"]]
-        hashes = {"api_key": iter(held.key_hashes), "jwt": iter(held.client_hashes)}
-        kinds = [one["type"] for one in consumer["credentials"]]
-        consumer["credentials"] = [
-            {"type": kind, CREDENTIALS[kind]: next(hashes[kind])} for kind in kinds
-        ]
-        yield {"consumers": consumer}
+        yield {"consumers": consumer_body(table.consumers[consumer["id"]], consumer)}
     # Of a table that lacks something the whole has to come again.
     if source is not None and source.is_whole:
         yield {_SOURCE: {"etag": source.etag, "generation": source.generation}}
+
+
+def consumer_body(consumer: Consumer, view: View) -> View:
+    """Return a consumer as the admin API takes it.
+
+    A view has fingerprints only, from which no key could be recognised.
+    """
+    hashes = {"api_key": iter(consumer.key_hashes), "jwt": iter(consumer.client_hashes)}
+    credentials = cast("list[dict[str, str]]", view["credentials"])
+    kinds = [one["type"] for one in credentials]
+    return {
+        **view,
+        "credentials": [{"type": kind, CREDENTIALS[kind]: next(hashes[kind])} for kind in kinds],
+    }
 
 
 def parse(content: bytes) -> list[Line]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from copy import copy
 from typing import NamedTuple
 
@@ -62,6 +62,10 @@ class Store:
         self._policies_of = ApiMembership()
         # Who wants to know of changes, by name.
         self.on_change: dict[str, Callable[[], None]] = {}
+        # Each change since whoever copies them (`replication`) took the last; None: nobody does.
+        self.changes: list[Changes] | None = None
+        # Waits until they have them all.
+        self.settle: Callable[[], Awaitable[None]] | None = None
         # Only as long as nobody else changes anything.
         self.source: TableSource | None = None
         self._unattached: tuple[tuple[str, str], tuple[str, ...]] | None = None
@@ -116,6 +120,8 @@ class Store:
         api_ids |= self._change_policies(table, changes)
         self.table = self._compile(self._change_consumers(table, changes), api_ids)
         self.source = None
+        if self.changes is not None:
+            self.changes.append(changes)
         self._tell_change()
 
     @property
@@ -132,6 +138,7 @@ class Store:
         for name in ("routes", "policies", "consumers", "_routes_of", "_policies_of"):
             setattr(draft, name, getattr(self, name).copy())
         draft.on_change = {}
+        draft.changes = None if self.changes is None else []
         return draft
 
     def adopt(self, draft: Store, source: TableSource | None) -> None:
@@ -146,6 +153,8 @@ class Store:
         self._routes_of, self._policies_of = draft._routes_of, draft._policies_of
         self._unattached = None
         self.source = source
+        if self.changes is not None:
+            self.changes += draft.changes or ()
         self._tell_change()
 
     def _tell_change(self) -> None:

@@ -20,10 +20,11 @@ from stoa_proxy.control_plane.client import (
     read_retry_after,
 )
 from stoa_proxy.control_plane.registration import Member
-from stoa_proxy.control_plane.table_builder import Breather, Known, Refusal, TableBuilder
+from stoa_proxy.control_plane.table_builder import Known, Refusal, TableBuilder
 from stoa_proxy.control_plane.table_document import DocumentReader
 from stoa_proxy.control_plane.trouble_log import TroubleLog
 from stoa_proxy.errors import ControlPlaneFailed
+from stoa_proxy.foundation.breather import Breather
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.collector import set_apart, without_full_collections
 
@@ -184,6 +185,8 @@ class Pull:
         """Send what is not acknowledged yet; tried again with the next look."""
         if self._ack is None:
             return
+        if self._store.settle is not None:
+            await self._store.settle()
         try:
             path = f"{PREFIX}/{member.id}/table-ack"
             response = await self._client.call("POST", path, self._ack, seconds=_ACK_SECONDS)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
 import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from stoa_proxy.admin.object_list import ObjectList
 from stoa_proxy.admin.saved_table import withheld_policy
 from stoa_proxy.admin.store import Store, TableSource
 from stoa_proxy.errors import BodyRefused, ControlPlaneFailed, ObjectRefused
+from stoa_proxy.foundation.breather import Breather
 
 _log = logging.getLogger("stoa_proxy.control_plane")
 
@@ -33,8 +32,6 @@ Values = Mapping[str, object]
 Known = Mapping[bytes, Name]
 """What was taken from which line, by a keyed hash: such a line changes nothing."""
 
-# Between two of these requests have their turn; an object takes a tenth of a millisecond.
-_SLICE_SECONDS = 0.002
 _OBJECTS = 10
 # How often the table may change under a build before it is left for the next time.
 _BUILDS = 3
@@ -49,19 +46,6 @@ class Refusal:
     kind: str
     id: str
     reason: str
-
-
-class Breather:
-    """Lets others run when this task had its slice of time."""
-
-    def __init__(self) -> None:
-        self._until = time.perf_counter() + _SLICE_SECONDS
-
-    async def rest(self) -> None:
-        """Yield to the loop if it is time to."""
-        if time.perf_counter() >= self._until:
-            await asyncio.sleep(0)
-            self._until = time.perf_counter() + _SLICE_SECONDS
 
 
 @dataclass

@@ -94,6 +94,7 @@ class BackendHealth(PolicyState):
                 "stoa_backends_checked",
                 "Backends with health checks, by what the checks say.",
                 self._count_verdicts,
+                "max",
             ),
             MetricFamily(
                 "counter",
@@ -106,6 +107,7 @@ class BackendHealth(PolicyState):
                 "stoa_backends_ejected",
                 "Backends that get no requests for a while, as they failed.",
                 self._count_ejected,
+                "max",
             ),
             MetricFamily(
                 "counter",

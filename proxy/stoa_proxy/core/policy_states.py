@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, TypeVar
 
 from stoa_proxy.foundation.clock import Clock
-from stoa_proxy.foundation.metrics import Kind, Read
+from stoa_proxy.foundation.metrics import Kind, Merge, Read
 
 
 class MetricFamily(NamedTuple):
@@ -20,6 +20,7 @@ class MetricFamily(NamedTuple):
     name: str
     text: str
     read: Read
+    merge: Merge = "sum"
 
 
 class PolicyState:
@@ -61,6 +62,10 @@ class PolicyStates:
             state = self._states[kind] = kind(self.clock)
         assert isinstance(state, kind)
         return state
+
+    def put(self, kind: type[S], state: S) -> None:
+        """Use this object as the state of a class, before anybody asks for it."""
+        self._states[kind] = state
 
     def preview(self) -> PolicyStates:
         """Return states for a request that is only explained."""

@@ -107,7 +107,9 @@ class QuotaCounters(PolicyState):
     def families(self) -> Iterable[MetricFamily]:
         """Return how many counts there are, and how many requests shared one."""
         return [
-            MetricFamily("gauge", "stoa_quota_counters", "Counters of quotas.", lambda: len(self)),
+            MetricFamily(
+                "gauge", "stoa_quota_counters", "Counters of quotas.", lambda: len(self), "here"
+            ),
             MetricFamily(
                 "counter",
                 "stoa_quota_shared_total",

@@ -23,6 +23,9 @@ OTHERS: Final = "(others)"
 """The application of requests beyond MAX_KEYS."""
 
 
+_FIGURES: Final = ("requests", "errors", "refused", "received", "sent", "seconds")
+
+
 class UsageKey(NamedTuple):
     """Whose usage: the API's tenant, the API, the application, empty where nobody is identified."""
 
@@ -59,6 +62,14 @@ class Usage:
         self.received += other.received
         self.sent += other.sent
         self.seconds += other.seconds
+
+    @classmethod
+    def of(cls, figures: Iterable[float]) -> Usage:
+        """Return a value of what `figures` returned."""
+        usage = cls()
+        for name, value in zip(_FIGURES, figures, strict=True):
+            setattr(usage, name, value)
+        return usage
 
     def figures(self) -> tuple[int, int, int, int, int, float]:
         """Return them in the order of the table."""
@@ -117,7 +128,7 @@ class UsageCounters:
             self.count(context.route, context.consumer, status, seconds, received, sent)
 
     def _begin(self, key: tuple[str, str, str]) -> Usage:
-        if len(self._counts) >= MAX_KEYS:
+        if len(self._counts) >= MAX_KEYS and key not in self._counts:
             key = (key[0], key[1], OTHERS)
         return self._counts.setdefault(key, Usage())
 
@@ -127,6 +138,11 @@ class UsageCounters:
         self._counts = {}
         _add_up(self._apis, taken.items())
         return taken
+
+    def add(self, taken: Iterable[tuple[UsageKey, Usage]]) -> None:
+        """Count what another process has taken."""
+        for key, usage in taken:
+            self._begin((key[0], key[1], key[2])).add(usage)
 
     def put_back(self, taken: Mapping[UsageKey, Usage]) -> None:
         """Count again what was taken and could not be kept."""

@@ -36,6 +36,8 @@ class Engine(ABC):
     """
 
     on_drained: Callable[[], Awaitable[None]]
+    serves_here = True
+    """Whether requests are served by this process, or by others that the engine has."""
 
     @abstractmethod
     async def start(self, host: str, port: int) -> int:

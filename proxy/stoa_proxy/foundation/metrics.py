@@ -8,21 +8,34 @@ are for operators alone: the listener that serves these lines is that of the cli
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from http import HTTPMethod, HTTPStatus
-from itertools import accumulate, islice
-from typing import Final, Literal
+from typing import Final
+
+from stoa_proxy.foundation.metric_readings import (
+    BUCKETS,
+    MAX_SERIES,
+    FamilyReading,
+    HistogramReading,
+    Kind,
+    Merge,
+    Reading,
+    Values,
+)
+
+__all__ = ["CONTENT_TYPE", "MAX_SERIES", "Histogram", "Kind", "Merge", "Metrics", "Read"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-MAX_SERIES: Final = 200
-"""Lines of one name beside those of methods and statuses."""
-
-Kind = Literal["counter", "gauge"]
-Read = Callable[[], float | Iterable[tuple[Mapping[str, str], float]]]
+Read = Callable[[], Values]
 """Returns a value, or values with their labels, at each scrape."""
 
-_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_REQUEST_SECONDS: Final = "stoa_http_request_duration_seconds"
+_UPSTREAM_SECONDS: Final = "stoa_upstream_latency_seconds"
+_HISTOGRAMS: Final = (
+    (_REQUEST_SECONDS, "To the end of the response."),
+    (_UPSTREAM_SECONDS, "Of upstreams, to the head of the response."),
+)
 _METHODS = frozenset(HTTPMethod)
 _STATUSES = frozenset(HTTPStatus)
 
@@ -33,23 +46,17 @@ class Histogram:
     __slots__ = ("_counts", "_sum")
 
     def __init__(self) -> None:
-        self._counts = [0] * (len(_BUCKETS) + 1)
+        self._counts = [0] * (len(BUCKETS) + 1)
         self._sum = 0.0
 
     def observe(self, seconds: float) -> None:
         """Count one observation."""
-        self._counts[bisect_left(_BUCKETS, seconds)] += 1
+        self._counts[bisect_left(BUCKETS, seconds)] += 1
         self._sum += seconds
 
-    def samples(self, name: str) -> list[str]:
-        """Return its lines."""
-        bounds = (*map(str, _BUCKETS), "+Inf")
-        counts = list(accumulate(self._counts))
-        lines = [
-            f'{name}_bucket{{le="{bound}"}} {count}'
-            for bound, count in zip(bounds, counts, strict=True)
-        ]
-        return [*lines, f"{name}_sum {self._sum:.6f}", f"{name}_count {counts[-1]}"]
+    def read(self) -> HistogramReading:
+        """Return what was observed until now."""
+        return HistogramReading(list(self._counts), self._sum)
 
 
 class Metrics:
@@ -60,8 +67,9 @@ class Metrics:
         self.upstream_seconds = Histogram()
         self.rate_limited = 0
         self._requests: dict[tuple[str, int], int] = {}
-        self._families: dict[str, tuple[Kind, str, Read]] = {}
-        self._private: set[str] = set()
+        self._families: dict[str, tuple[Kind, str, Read, Merge, bool]] = {}
+        # Those of other processes of this gateway.
+        self.read_others: Callable[[], Iterable[Reading]] = tuple
 
     def count_request(self, method: str, status: int, seconds: float) -> None:
         """Count a request to a route, whoever responded to it."""
@@ -82,56 +90,66 @@ class Metrics:
 
     def totals(self) -> tuple[int, int]:
         """Return how many requests to routes there were, and how many were answered 5xx."""
-        errors = sum(count for (_, status), count in self._requests.items() if status >= 500)
-        return sum(self._requests.values()), errors
+        requests = [*self._requests.items()]
+        for other in self.read_others():
+            requests += other.requests.items()
+        errors = sum(count for (_, status), count in requests if status >= 500)
+        return sum(count for _, count in requests), errors
 
     def add(
-        self, kind: Kind, name: str, text: str, read: Read, *, is_private: bool = False
+        self,
+        kind: Kind,
+        name: str,
+        text: str,
+        read: Read,
+        merge: Merge = "sum",
+        *,
+        is_private: bool = False,
     ) -> None:
         """Serve what `read` returns at each scrape; `text` describes it.
 
         The name of a counter ends in `_total`, another unit than a number in `_seconds`, `_bytes`.
+        `merge` is what becomes of it where several processes are one gateway.
         """
-        self._families[name] = (kind, text, read)
-        if is_private:
-            self._private.add(name)
+        self._families[name] = (kind, text, read, merge, is_private)
+
+    def read(self) -> Reading:
+        """Return everything that this process has counted."""
+        histograms = {
+            _REQUEST_SECONDS: self.request_seconds.read(),
+            _UPSTREAM_SECONDS: self.upstream_seconds.read(),
+        }
+        families = {
+            name: FamilyReading(kind, text, merge, is_private, FamilyReading.read(read()))
+            for name, (kind, text, read, merge, is_private) in self._families.items()
+        }
+        return Reading(dict(self._requests), self.rate_limited, histograms, families)
 
     def render(self, *, with_private: bool = False) -> bytes:
         """Return everything in the text format."""
+        reading = self._read_all()
         name = "stoa_http_requests_total"
         lines = _head(name, "counter", "Requests to routes, by method and status.")
         lines += [
             f'{name}{{method="{method}",status="{status}"}} {count}'
-            for (method, status), count in sorted(self._requests.items())
+            for (method, status), count in sorted(reading.requests.items())
         ]
-        for name, text, histogram in (
-            ("stoa_http_request_duration_seconds", "To the end of the response.",
-             self.request_seconds),
-            ("stoa_upstream_latency_seconds", "Of upstreams, to the head of the response.",
-             self.upstream_seconds),
-        ):  # fmt: skip
-            lines += [*_head(name, "histogram", text), *histogram.samples(name)]
+        for name, text in _HISTOGRAMS:
+            lines += [*_head(name, "histogram", text), *reading.histograms[name].lines(name)]
         name = "stoa_rate_limit_hits_total"
         lines += _head(name, "counter", "Requests that this gateway refused with 429.")
-        lines.append(f"{name} {self.rate_limited}")
-        for name, (kind, text, read) in sorted(self._families.items()):
-            if name in self._private and not with_private:
+        lines.append(f"{name} {reading.rate_limited}")
+        for name, family in sorted(reading.families.items()):
+            if family.is_private and not with_private:
                 continue
-            lines += [*_head(name, kind, text), *_samples(name, read())]
+            lines += [*_head(name, family.kind, family.text), *family.lines(name)]
         return "\n".join([*lines, ""]).encode()
 
-
-def _samples(name: str, value: float | Iterable[tuple[Mapping[str, str], float]]) -> Iterable[str]:
-    if isinstance(value, (int, float)):
-        yield f"{name} {value}"
-        return
-    for labels, number in islice(value, MAX_SERIES):
-        shown = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
-        yield f"{name}{{{shown}}} {number}"
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    def _read_all(self) -> Reading:
+        reading = self.read()
+        for other in self.read_others():
+            reading.add(other)
+        return reading
 
 
 def _head(name: str, kind: str, text: str) -> list[str]:

@@ -12,7 +12,7 @@ import queue
 import select
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 _Job = tuple[str, bytes, asyncio.AbstractEventLoop, "asyncio.Future[None]"]
@@ -21,9 +21,19 @@ _PIECE: Final = select.PIPE_BUF
 
 
 class OutputThread:
-    """One thread, begun with the first `write`; `stop` lets it end when it has written all."""
+    """One thread, begun with the first `write`; `stop` lets it end when it has written all.
 
-    def __init__(self) -> None:
+    It writes between `lock` and `unlock`, which are given the name of the stream: other processes
+    may write to it, too, and a line may be longer than what a pipe takes in one piece.
+    """
+
+    def __init__(
+        self,
+        lock: Callable[[str], None] = lambda _: None,
+        unlock: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._lock = lock
+        self._unlock = unlock
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -48,7 +58,11 @@ class OutputThread:
             stream, content, loop, future = job
             error: OSError | None = None
             try:
-                _write(stream, content)
+                self._lock(stream)
+                try:
+                    _write(stream, content)
+                finally:
+                    self._unlock(stream)
             except (OSError, ValueError) as caught:  # ValueError: the stream was closed
                 error = caught if isinstance(caught, OSError) else OSError(None, "it is closed")
             try:

@@ -58,6 +58,8 @@ from stoa_proxy.pipeline.preflights import answer_preflight
 from stoa_proxy.pipeline.request_ends import RequestEnds
 from stoa_proxy.pipeline.upstreams import refuse_failed, refuse_unavailable, select_retry_rules
 
+_HTTP = "1.1 "
+
 
 class Pipeline(RequestEnds):
     """Runs the phases. Holds what outlives a request: counters, metrics, the state of backends.
@@ -86,8 +88,7 @@ class Pipeline(RequestEnds):
         # Set by an engine that calls `upstream_response_filter` and feeds `context.recorder`.
         self.filters_responses = False
         # Of this gateway alone, so that two of a chain are no loop (RFC 9110, 7.6.3).
-        self._pseudonym = f"stoa-gateway-{secrets.token_hex(4)}"
-        self._via = f"1.1 {self._pseudonym}"
+        self.via = f"{_HTTP}stoa-gateway-{secrets.token_hex(4)}"
         self.backends = BackendChoice(clock, self.states)
 
     def rehearsal(self) -> Pipeline:
@@ -97,7 +98,7 @@ class Pipeline(RequestEnds):
         rehearsal.filters_responses = self.filters_responses
         health = self.backends.upstream_health
         rehearsal.backends = BackendChoice(self._clock, rehearsal.states, health)
-        rehearsal._pseudonym, rehearsal._via = self._pseudonym, self._via
+        rehearsal.via = self.via
         return rehearsal
 
     def decide(self, head: RequestHead, table: RoutingTable) -> FirstDecision:
@@ -169,7 +170,7 @@ class Pipeline(RequestEnds):
 
     def _refuse_loop(self, head: RequestHead) -> None:
         """Refuse a request that this gateway has forwarded before: it would come round for ever."""
-        if any(self._pseudonym in value for value in head.values("via")):
+        if any(self.via.removeprefix(_HTTP) in value for value in head.values("via")):
             detail = "This gateway has forwarded the request already: a backend leads back to it."
             raise RequestRefused(508, "Loop detected", detail)
 
@@ -256,7 +257,7 @@ class Pipeline(RequestEnds):
             drop=context.hidden_query,
             add=pair if in_query else None,
         )
-        headers = request_headers(context, self._via)
+        headers = request_headers(context, self.via)
         for policy in context.api.upstream_request_filters:
             policy.upstream_request_filter(context, headers)
         if pair is not None and not in_query:

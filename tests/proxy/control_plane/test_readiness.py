@@ -128,6 +128,6 @@ async def test_a_gateway_that_drains_says_so_without_asking(
 ) -> None:
     async with join(plane.url) as api:
         await joined(plane)
-        api.gateway._own_paths.is_draining = True
+        api.gateway.own_paths.is_draining = True
         assert await ready(api) == (503, "NOT READY: draining")
         assert plane.of("health") == []

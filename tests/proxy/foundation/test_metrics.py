@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
+from stoa_proxy.foundation.metric_readings import Reading
 from stoa_proxy.foundation.metrics import MAX_SERIES, Metrics
 
 from tests.proxy.conftest import Api, Upstream
@@ -55,3 +58,52 @@ async def test_requests_are_counted_by_who_responded(api: Api, upstream: Upstrea
     assert found["stoa_upstream_latency_seconds_count"][()] == 2
     assert found["stoa_route_reload_routes_loaded"][()] == 1
     assert found["gateway_memory_usage_bytes"][()] > 1e6
+
+
+def counted(requests: list[int]) -> Metrics:
+    """Return metrics of one of several processes that had these requests, by seconds."""
+    metrics = Metrics()
+    for seconds in requests:
+        metrics.count_request("GET", 200, seconds)
+        metrics.upstream_seconds.observe(seconds)
+        metrics.rate_limited += 1
+    count = len(requests)
+    metrics.add("counter", "c_total", "C.", lambda: [({"of": "a"}, count), ({"of": "b"}, 1)])
+    metrics.add("gauge", "g", "G.", lambda: count)
+    metrics.add("gauge", "most", "M.", lambda: count, "max", is_private=True)
+    metrics.add("gauge", "known", "K.", lambda: 1000, "here")
+    return metrics
+
+
+PROCESSES = st.lists(st.lists(st.integers(0, 20), max_size=8), min_size=1, max_size=4)
+
+
+@given(PROCESSES)
+def test_metrics_of_several_processes_are_those_of_one_that_did_it_all(
+    processes: list[list[int]],
+) -> None:
+    whole = counted([])
+    # As they go over the channel.
+    readings = [
+        Reading.from_json(json.loads(json.dumps(counted(one).read().as_json())))
+        for one in processes
+    ]
+    whole.read_others = lambda: readings
+    alone = read(counted([one for requests in processes for one in requests]).render())
+    found = read(whole.render(with_private=True))
+    for name in alone.keys() - {"c_total"}:
+        assert found[name] == alone[name], name
+    assert found["c_total"][("b",)] == len(processes) + 1
+    assert found["most"][()] == max(len(one) for one in processes)
+    assert whole.totals() == (sum(map(len, processes)), 0)
+
+
+@given(PROCESSES)
+def test_counters_of_processes_that_have_ended_do_not_go_back(processes: list[list[int]]) -> None:
+    ended = Reading()
+    for requests in processes:
+        before = ended.families["c_total"].values[(("of", "a"),)] if ended.families else 0
+        ended.add(counted(requests).read(), with_gauges=False)
+        assert ended.families["c_total"].values[(("of", "a"),)] == before + len(requests)
+    assert ended.families.keys() == {"c_total"}
+    assert sum(ended.requests.values()) == sum(map(len, processes))

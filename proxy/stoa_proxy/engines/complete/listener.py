@@ -49,12 +49,12 @@ class Listener:
         self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
         self._beginnings = beginnings or Beginnings(clock)
 
-    async def open(self, host: str, port: int) -> int:
+    async def open(self, host: str, port: int, *, shares_port: bool = False) -> int:
         """Listen on all addresses of a host; return the port, which for 0 is a free one.
 
-        Raises OSError.
+        With `shares_port` other processes of this user may listen there, too. Raises OSError.
         """
-        self._sockets = await _bind(host, port)
+        self._sockets = await bind(host, port, shares_port=shares_port)
         for listening in self._sockets:
             listening.listen(_BACKLOG)
             self._resume(listening)
@@ -99,7 +99,7 @@ class Listener:
         self._close_idle()
 
 
-async def _bind(host: str, port: int) -> list[socket.socket]:
+async def bind(host: str, port: int, *, shares_port: bool = False) -> list[socket.socket]:
     """Return sockets bound to those addresses of a host that this machine has. Raises OSError."""
     infos = await asyncio.get_running_loop().getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -108,7 +108,7 @@ async def _bind(host: str, port: int) -> list[socket.socket]:
     refused: OSError | None = None
     for family, _, _, _, address in dict.fromkeys(infos):
         try:
-            bound.append(_bind_one(family, address))
+            bound.append(_bind_one(family, address, shares_port=shares_port))
         except OSError as error:
             refused = error
             if error.errno not in _NO_SUCH_ADDRESS:
@@ -120,12 +120,14 @@ async def _bind(host: str, port: int) -> list[socket.socket]:
     raise refused or OSError(errno.EADDRNOTAVAIL, "the host has no address")
 
 
-def _bind_one(family: int, address: tuple[object, ...]) -> socket.socket:
+def _bind_one(family: int, address: tuple[object, ...], *, shares_port: bool) -> socket.socket:
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.setblocking(False)
         # A restart binds while connections of before are in TIME_WAIT.
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             # Else `::` would take the IPv4 port, too, and the second bind would fail.
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -43,7 +43,7 @@ from stoa_proxy.foundation.descriptors import (
 from stoa_proxy.foundation.server_certificates import ServerCertificates
 from stoa_proxy.http.forwarded import forwarded_client, forwarded_scheme, is_proxy
 from stoa_proxy.http.heads import Headers, RequestHead, lower_names
-from stoa_proxy.own_paths import ADMIN_SECONDS, ADMIN_TIMED_OUT, AdminCall, OwnPaths, ReadyCall
+from stoa_proxy.own_paths import ADMIN_SECONDS, ADMIN_TIMED_OUT, AdminCall, AwaitedCall, OwnPaths
 from stoa_proxy.pipeline.decide import Pipeline
 
 _log = logging.getLogger("stoa_proxy.engine")
@@ -130,7 +130,7 @@ class AiohttpEngine(Engine):
              client.in_flight.counts),
         ):  # fmt: skip
             read = partial(_most, counts)
-            add("gauge", f"stoa_requests_in_flight_of_one_{name}", text, read)
+            add("gauge", f"stoa_requests_in_flight_of_one_{name}", text, read, "max")
         add(
             "counter",
             "stoa_share_refusals_total",
@@ -184,7 +184,7 @@ class AiohttpEngine(Engine):
         try:
             if certificates is not None:
                 certificates.load()
-            bound = await listener.open(host, port)
+            bound = await listener.open(host, port, shares_port=self._config.shares_port)
         except CertificateUnusable as error:
             await self._client.close()
             raise ListenFailed(f"the certificates of the listener: {error}") from None
@@ -265,8 +265,8 @@ class AiohttpEngine(Engine):
         if own is not None:
             if isinstance(own, AdminCall):
                 return await self._handle_admin(request, own)
-            if isinstance(own, ReadyCall):
-                own = await self._own_paths.check_ready()
+            if isinstance(own, AwaitedCall):
+                own = await self._own_paths.finish(own)
             return make_response(own)
         if connection.is_spare and self._server is not None:
             excess = self._server.shares.refusal(connection)

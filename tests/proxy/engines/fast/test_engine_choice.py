@@ -6,9 +6,8 @@ import sys
 
 import pytest
 import uvloop
-from stoa_proxy.__main__ import choose_loop
-from stoa_proxy.app import choose_engine
 from stoa_proxy.config import ProxyConfig, config_from_env
+from stoa_proxy.engine_choice import choose_engine, choose_loop
 from stoa_proxy.engines.complete.server import AiohttpEngine
 from stoa_proxy.engines.fast.engine import FastEngine
 from stoa_proxy.errors import ConfigInvalid

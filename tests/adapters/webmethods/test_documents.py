@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stoa_gitops.adapters.webmethods.mapping.definitions import content_print
 from stoa_gitops.adapters.webmethods.mapping.documents import import_form
 from stoa_gitops.adapters.webmethods.mapping.losses import Inexpressible
+from stoa_gitops.adapters.webmethods.mapping.stored_forms import EMPTY
+from stoa_gitops.model.changes import Direction
 from stoa_gitops.model.outcomes import Outcome, Status
 from tests.adapters.webmethods.beds import Bed
 from tests.contract.rig import CRM, api, resolve
@@ -233,3 +237,104 @@ def test_a_document_that_nests_deeper_than_writers_of_json_go_is_refused(
     document = {**version, "info": {}, "paths": {}, "components": {"schemas": {"A": schema}}}
     with pytest.raises(Inexpressible, match="nests deeper than 256 levels"):
         import_form(document, "openapi.json")
+
+
+def operation_of(definition: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = definition["paths"]["/customers/{id}"]["get"]
+    return found
+
+
+def edit_summary(definition: dict[str, Any]) -> None:
+    operation_of(definition)["summary"] = "Somebody's words"
+
+
+def edit_description(definition: dict[str, Any]) -> None:
+    definition["info"]["description"] = "Somebody's words"
+
+
+def edit_schema(definition: dict[str, Any]) -> None:
+    definition["components"]["schemas"]["D"]["properties"] = {"enabled": {"type": "boolean"}}
+
+
+def edit_parameters(definition: dict[str, Any]) -> None:
+    definition["paths"]["/customers/{id}"]["parameters"][0]["required"] = False
+
+
+def edit_responses(definition: dict[str, Any]) -> None:
+    operation_of(definition)["responses"]["200"]["description"] = "two"
+
+
+EDITS = [edit_summary, edit_description, edit_schema, edit_parameters, edit_responses]
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
+@pytest.mark.parametrize("is_known", [True, False], ids=["in its process", "after a restart"])
+async def test_texts_and_schemas_that_somebody_edits_are_drift(
+    new: Bed, edit: Callable[[dict[str, Any]], None], *, is_known: bool
+) -> None:
+    outcome = await apply(new, DOCUMENT)
+    assert outcome.status is Status.APPLIED, outcome.message
+    spec, _ = named(DOCUMENT)
+    assert (await new.rig.plan({CRM: spec})).is_empty
+    held = new.api("acme-crm")
+    before = deepcopy(held["apiDefinition"])
+    edit(held["apiDefinition"])
+    assert held["apiDefinition"] != before
+    held["lastModified"] = "2026-12-01 00:00:00 GMT"
+    if not is_known:
+        assert new.rig.restart is not None
+        await new.rig.restart()
+    plan = await new.rig.plan({CRM: spec})
+    assert "definition.content" in str(plan.changes)
+    assert [one.direction for one in plan.changes] == [Direction.GATEWAY]
+    assert (await apply(new, DOCUMENT)).status is Status.APPLIED
+    assert new.api("acme-crm")["apiDefinition"] == before
+    assert (await new.rig.plan({CRM: spec})).is_empty
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+async def test_what_the_gateway_fills_in_is_no_drift(old: Bed, *, is_active: bool) -> None:
+    await apply(old, DOCUMENT, active=is_active)
+    definition = old.api("acme-crm")["apiDefinition"]
+    definition["scopes"] = []
+    operation_of(definition)["mockedResponses"] = {"200": {"body": "a mock, which updates keep"}}
+    operation_of(definition)["deprecated"] = None
+    definition["servers"] = [{"url": "https://elsewhere.example"}]
+    old.api("acme-crm")["lastModified"] = "2026-12-01 00:00:00 GMT"
+    spec, _ = named(DOCUMENT, active=is_active)
+    assert (await old.rig.plan({CRM: spec})).is_empty
+
+
+async def test_a_text_of_an_api_without_a_document_is_drift_too(old: Bed) -> None:
+    specs = {CRM: api("crm")}
+    await old.rig.converge(specs)
+    held = old.api("acme-crm")
+    held["apiDefinition"]["info"]["description"] = "Somebody's words"
+    held["lastModified"] = "2026-12-01 00:00:00 GMT"
+    plan = await old.rig.plan(specs)
+    assert "definition.content" in str(plan.changes)
+    await old.rig.converge(specs)
+    assert "description" not in old.api("acme-crm")["apiDefinition"]["info"]
+    assert (await old.rig.plan(specs)).is_empty
+
+
+NAMES = st.sampled_from(["enabled", "type", "style", "scopes", "properties", "default", "title"])
+VALUES = st.sampled_from([True, False, None, "", "x", 0, 1, "FORM"])
+TREES: st.SearchStrategy[Any] = st.recursive(
+    VALUES,
+    lambda deeper: st.lists(deeper, max_size=3) | st.dictionaries(NAMES, deeper),
+    max_leaves=9,
+)
+
+
+@given(TREES, TREES)
+def test_prints_of_definitions_tell_data_apart(one: Any, other: Any) -> None:
+    """What stands below a name, and what is data, counts to its last value."""
+    for name in ("example", "default"):
+        prints = {
+            content_print({"components": {"schemas": {"S": {name: tree, "properties": {"n": {}}}}}})
+            for tree in (one, other)
+        }
+        same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+        is_empty = one in EMPTY and other in EMPTY
+        assert (len(prints) == 1) is (same or is_empty)

@@ -19,12 +19,18 @@ class HeldDefinition:
     title       empty where it has none
     operations  (path, method) of each that is served
     printed     print of the operations
+    content     print of all else in it: texts, parameters, bodies, schemas; empty where it has none
     """
 
     sign: str
     title: str
     operations: frozenset[tuple[str, str]]
     printed: str
+    content: str = ""
+
+    def is_as_stored(self, content: str) -> bool:
+        """Whether it is as the gateway stored it with this print, as far as is known."""
+        return not content or self.content in ("", content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,12 @@ class HeldApi:
     def action(self, template: str) -> Mapping[str, Any] | None:
         """Return the first action of a template."""
         return next((one for one in self.actions if one.get("templateKey") == template), None)
+
+
+def remembered_content(held: HeldApi) -> str:
+    """Return the print of the definition as the gateway stored it; empty where nobody saw it."""
+    memory = read_memory(text_of((held.policy or {}).get("descriptions")))
+    return str((memory or {}).get("content") or "")
 
 
 def remembered_operations(held: HeldApi) -> str:

@@ -7,7 +7,7 @@ compiled again and compared, and the difference is reported as unmapped fields.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -19,7 +19,11 @@ from stoa_gitops.adapters.webmethods.entities.actions import (
     Action,
     leaf,
 )
-from stoa_gitops.adapters.webmethods.entities.held import HeldApi, remembered_operations
+from stoa_gitops.adapters.webmethods.entities.held import (
+    HeldApi,
+    remembered_content,
+    remembered_operations,
+)
 from stoa_gitops.adapters.webmethods.entities.marks import (
     INCOMPLETE,
     Mark,
@@ -79,6 +83,7 @@ from stoa_gitops.model.secret import Secret
 
 PROTOCOL: Final = "entryProtocolPolicy"
 _DEFINITION: Final = "definition"
+_CONTENT: Final = "content"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +94,14 @@ class ApiContext:
     name        that of an adopted API, which keeps it: callers know its path
     document    its OpenAPI document; None where nobody has it at hand
     operations  print of the operations of the document, as its memory has it
+    content     print of the definition as the gateway stored it; empty where nobody saw it
     """
 
     consumers: Consumers = field(default_factory=dict)
     name: str = ""
     document: ApiDocument | None = None
     operations: str = ""
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,7 @@ class CompiledApi:
     printed      print of the operations
     losses       what the document does not say any more, for people
     upload       a WSDL, which is imported as it is
+    content      print of the definition as the gateway stored it; empty where nobody saw it
     """
 
     key: Key
@@ -123,11 +131,28 @@ class CompiledApi:
     printed: str
     losses: tuple[str, ...] = ()
     upload: bytes = b""
+    content: str = ""
+
+    def stored_as(self, content: str) -> CompiledApi:
+        """Return it with the print of the definition that the gateway made of the document."""
+        memory = read_memory(self.memory) or {}
+        memory.pop(_CONTENT, None)
+        kept = {**memory, _CONTENT: content} if content else memory
+        return replace(self, content=content, memory=write_memory(kept))
 
     @property
     def has_document(self) -> bool:
         """Whether what is imported is at hand: without it only policies change."""
         return bool(self.upload) or "apiDefinition" in self.body
+
+
+def context_of(
+    held: HeldApi, consumers: Consumers, document: ApiDocument | None = None
+) -> ApiContext:
+    """Return what an API is compiled with that the gateway holds."""
+    return ApiContext(
+        consumers, held.name, document, remembered_operations(held), remembered_content(held)
+    )
 
 
 def compile_api(
@@ -182,13 +207,14 @@ def _compile(parts: ApiParts, info: GatewayInfo, owner: str, context: ApiContext
         body,
         bool(api["active"]) if api is not None else False,
         tuple(_actions(parts, info, context.consumers)),
-        write_memory(_memory(parts, of_operations)),
+        write_memory(_memory(parts, of_operations, context.content)),
         dict(_aliases(parts, Mark(owner, key).text)),
         url_aliases(api["routes"] if api is not None else (), runtime_path(name, version)),
         operations,
         of_operations,
         context.document.losses if context.document is not None else (),
         context.document.content if context.document is not None else b"",
+        context.content,
     )
 
 
@@ -217,10 +243,10 @@ def _aliases(parts: ApiParts, mark: str) -> Iterator[tuple[str, JsonTree]]:
         yield alias["name"], alias
 
 
-def _memory(parts: ApiParts, operations: str) -> JsonTree:
+def _memory(parts: ApiParts, operations: str, content: str) -> JsonTree:
     """Return what no field of the gateway says; of a secret its fingerprint."""
     api: Any = parts.api
-    found: JsonTree = {"policies": parts.policies}
+    found: JsonTree = {"policies": parts.policies, **({_CONTENT: content} if content else {})}
     if api is None:
         return found
     backend = {name: item for name, item in api["backend"].items() if name != "auth"}
@@ -268,7 +294,7 @@ def _decompile(
     parts = ApiParts(key, api, policies, held.api_id)
     canonical_bytes([str(api), policies])
     try:
-        context = ApiContext(consumers, held.name, operations=remembered_operations(held))
+        context = context_of(held, consumers)
         compiled = _compile(parts, info, mark.owner, context)
     except Inexpressible as error:
         return parts, {API: {UNREADABLE: str(error)}}

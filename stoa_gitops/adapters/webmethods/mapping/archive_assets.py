@@ -108,7 +108,7 @@ def _record(
     else:
         start = base
     found = {**start, **fields, "policies": [policy_id]}
-    if base is None or not _has_definition(compiled, held):
+    if base is None or not has_definition(compiled, held):
         document = body["apiDefinition"]
         found["apiDefinition"] = kept_definition(document, str(body["apiName"]))
         found["referencedFiles"] = {body["apiName"]: json.dumps(document, ensure_ascii=False)}
@@ -124,7 +124,7 @@ def _record(
     return found
 
 
-def _has_definition(compiled: CompiledApi, held: HeldApi) -> bool:
+def has_definition(compiled: CompiledApi, held: HeldApi) -> bool:
     """Whether what is there was made of the same document, and nobody changed it since."""
     if "apiDefinition" not in compiled.body:
         return True
@@ -136,6 +136,7 @@ def _has_definition(compiled: CompiledApi, held: HeldApi) -> bool:
         and mark.words == wanted.words
         and held.definition is not None
         and held.definition.printed == compiled.printed
+        and held.definition.is_as_stored(compiled.content)
         and held.definition.title == compiled.body["apiDefinition"]["info"]["title"]
     )
 

@@ -31,10 +31,10 @@ _MAX_VALUES: Final = 2_500_000
 _MAX_SLOW_BYTES: Final = 2 << 20
 """YAML that is read without yaml-rs: some 200 kB a second."""
 
-_DATA: Final = frozenset({"example", "examples", "default", "enum"})
+DATA: Final = frozenset({"example", "examples", "default", "enum"})
 """Keywords whose values are data of their own."""
 
-_NAMED: Final = frozenset(
+NAMED: Final = frozenset(
     {
         "properties", "patternProperties", "definitions", "schemas", "responses", "parameters",
         "headers", "requestBodies", "callbacks", "links", "paths", "content", "encoding",
@@ -202,9 +202,9 @@ def _without_truth_schemas(node: Any) -> Any:
             if name == "additionalProperties" and isinstance(value, bool):
                 if not value:
                     found[name] = {"not": {}}
-            elif name in _NAMED and isinstance(value, Mapping):
+            elif name in NAMED and isinstance(value, Mapping):
                 found[name] = {one: _without_truth_schemas(item) for one, item in value.items()}
-            elif name in _DATA or str(name).startswith("x-"):
+            elif name in DATA or str(name).startswith("x-"):
                 found[name] = value
             else:
                 found[name] = _without_truth_schemas(value)

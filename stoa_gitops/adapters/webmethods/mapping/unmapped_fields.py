@@ -72,6 +72,9 @@ def _record_differences(held: HeldApi, compiled: CompiledApi) -> Iterator[tuple[
     definition = held.definition
     if definition is None:
         return
+    if not definition.is_as_stored(compiled.content):
+        # Texts, parameters, bodies or schemas; a print does not tell which.
+        yield "definition.content", HIDDEN
     if compiled.operations is None:
         if compiled.printed != definition.printed:
             yield "definition.paths", HIDDEN

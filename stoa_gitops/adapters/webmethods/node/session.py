@@ -16,7 +16,9 @@ from stoa_gitops.adapter_sdk.packed_list import PackedList
 from stoa_gitops.adapters.webmethods.api.answers import parsed
 from stoa_gitops.adapters.webmethods.api.client import PAGE_SIZE, WebMethodsClient
 from stoa_gitops.adapters.webmethods.entities.held import HeldDefinition
+from stoa_gitops.adapters.webmethods.entities.marks import read_mark
 from stoa_gitops.adapters.webmethods.entities.parts import GatewayInfo, JsonTree, Options
+from stoa_gitops.adapters.webmethods.mapping.definitions import content_print
 from stoa_gitops.adapters.webmethods.mapping.routes import operations_in, operations_print
 from stoa_gitops.adapters.webmethods.mapping.template_losses import required_parameters
 from stoa_gitops.adapters.webmethods.node.expectations import Expectations
@@ -36,6 +38,9 @@ SINGLE_SHARE: Final = 4
 
 READERS: Final = 4
 """Definitions that are read at a time."""
+
+SMALL_PATHS: Final = 20
+"""Paths of a definition up to which its print is made without a thread: some 2 ms."""
 
 LAG_READS: Final = 5
 """Reads until what was written is taken to be as the gateway shows it."""
@@ -64,6 +69,8 @@ class Session:
         self._is_deep = True
         self._digest = b""
         self._definitions: dict[str, HeldDefinition] = {}
+        # Ids of APIs with a mark: of others nothing of a definition is compared.
+        self._own: set[str] = set()
         self._snapshot: Snapshot | None = None
         self._reading: asyncio.Task[Snapshot] | None = None
         self._readers = 0
@@ -183,6 +190,7 @@ class Session:
     async def _read_definitions(self, records: Mapping[str, JsonTree]) -> None:
         for gone in self._definitions.keys() - records.keys():
             del self._definitions[gone]
+        self._own = {i for i, one in records.items() if read_mark(one.get("apiDescription"))}
         stale = [
             api_id
             for api_id, record in records.items()
@@ -196,8 +204,8 @@ class Session:
         start = 0
         while True:
             page = await self._client.definitions(start)
-            for one in page:
-                self._keep(one)
+            # In a thread: a page may have megabytes.
+            await asyncio.to_thread(self._keep_all, page)
             if len(page) < PAGE_SIZE:
                 return
             start += len(page)
@@ -205,20 +213,35 @@ class Session:
     async def _read_single(self, api_ids: Sequence[str]) -> None:
         for start in range(0, len(api_ids), READERS):
             part = api_ids[start : start + READERS]
-            for found in await asyncio.gather(*map(self._client.find_api, part)):
-                if found is not None:
-                    self._keep(found)
+            found = await asyncio.gather(*map(self._client.find_api, part))
+            await asyncio.to_thread(self._keep_all, [one for one in found if one is not None])
 
     def forget_definition(self, api_id: str) -> None:
         """Read the definition of an API with the next read: it was written."""
         self._definitions.pop(api_id, None)
 
-    def keep_definition(self, api: Mapping[str, Any]) -> None:
+    async def keep_definition(self, api: Mapping[str, Any]) -> None:
         """Take over the definition of an API that the answer to its import shows as it is stored.
 
         One that the gateway changes afterwards gets another time stamp, and is read again.
         """
-        if isinstance(api.get("apiDefinition"), Mapping) and "lastModified" in api:
+        definition = api.get("apiDefinition")
+        if not isinstance(definition, Mapping) or "lastModified" not in api:
+            return
+        self._own.add(str(api.get("id") or ""))
+        paths = definition.get("paths")
+        if isinstance(paths, Mapping) and len(paths) > SMALL_PATHS:
+            await asyncio.to_thread(self._keep, api)
+        else:
+            self._keep(api)
+
+    def content_of(self, api_id: str) -> str:
+        """Return the print of an API's definition as it was stored; empty where nobody saw it."""
+        kept = self._definitions.get(api_id)
+        return "" if kept is None else kept.content
+
+    def _keep_all(self, apis: Sequence[Mapping[str, Any]]) -> None:
+        for api in apis:
             self._keep(api)
 
     def _keep(self, api: Mapping[str, Any]) -> None:
@@ -229,11 +252,13 @@ class Session:
             operations = frozenset()
         info = definition.get("info") if isinstance(definition, Mapping) else None
         title = info.get("title") if isinstance(info, Mapping) else None
-        self._definitions[str(api.get("id") or "")] = HeldDefinition(
+        api_id = str(api.get("id") or "")
+        self._definitions[api_id] = HeldDefinition(
             sign_of(api),
             title if isinstance(title, str) else "",
             operations,
             operations_print(operations),
+            content_print(definition) if api_id in self._own else "",
         )
 
 

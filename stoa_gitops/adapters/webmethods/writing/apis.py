@@ -10,7 +10,7 @@ from stoa_gitops.adapters.webmethods.api.client import (
     WebMethodsClient,
 )
 from stoa_gitops.adapters.webmethods.entities.actions import differences
-from stoa_gitops.adapters.webmethods.entities.held import HeldApi, remembered_operations
+from stoa_gitops.adapters.webmethods.entities.held import HeldApi
 from stoa_gitops.adapters.webmethods.entities.marks import (
     Mark,
     text_of,
@@ -24,6 +24,7 @@ from stoa_gitops.adapters.webmethods.mapping.apis import (
     ApiContext,
     CompiledApi,
     compile_api,
+    context_of,
 )
 from stoa_gitops.adapters.webmethods.mapping.rules import refuse_unsupported
 from stoa_gitops.adapters.webmethods.node.gathering import policy_id_of
@@ -97,7 +98,7 @@ class ApiWriter:
             # Another application may have come to the API since the snapshot.
             group = written.group_of(group.root) or group
             held = group.held
-            context = ApiContext(consumers, held.name, operations=remembered_operations(held))
+            context = context_of(held, consumers)
             compiled = compile_api(group.parts, snapshot.info, self._owner, context)
             with written.doubted_unless_done():
                 held = await self._write_policy(compiled, held, snapshot)
@@ -122,7 +123,7 @@ class ApiWriter:
         else:
             held = group.held if group is not None else HeldApi({})
             document = await document_of(left)
-            context = ApiContext(consumers, held.name, document, remembered_operations(held))
+            context = context_of(held, consumers, document)
             root, warnings = await self._put_compiled(after, held, snapshot, context)
         return results | {change: done(change, root, warnings) for change in left}
 
@@ -177,12 +178,15 @@ class ApiWriter:
         self.aliases.check(compiled, held.api_id)
         if not held.record:
             held = await self.records.create(compiled, held, snapshot)
+            compiled = compiled.stored_as(self._session.content_of(held.api_id))
             try:
                 return await self._complete(compiled, held, snapshot)
             except StoaGitopsError:
                 await self.records.take_back(held, compiled)
                 raise
-        is_active = await self.records.update(compiled, held)
+        is_active, is_updated = await self.records.update(compiled, held)
+        if is_updated:
+            compiled = compiled.stored_as(self._session.content_of(held.api_id))
         held = replace(held, record={**held.record, "isActive": is_active})
         return await self._complete(compiled, held, snapshot)
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stoa_gitops.adapters.webmethods.api.client import WebMethodsClient
 from stoa_gitops.adapters.webmethods.entities.archive import ALIAS, Asset
-from stoa_gitops.adapters.webmethods.entities.held import HeldApi, remembered_operations
+from stoa_gitops.adapters.webmethods.entities.held import HeldApi
 from stoa_gitops.adapters.webmethods.entities.parts import ApiParts, Consumers, JsonTree
 from stoa_gitops.adapters.webmethods.mapping.apis import (
-    ApiContext,
     CompiledApi,
     compile_api,
+    context_of,
 )
 from stoa_gitops.adapters.webmethods.mapping.archive_assets import (
     api_assets,
     derived_id,
+    has_definition,
     place_actions,
 )
+from stoa_gitops.adapters.webmethods.mapping.archive_definition import kept_definition
+from stoa_gitops.adapters.webmethods.mapping.definitions import content_print
 from stoa_gitops.adapters.webmethods.node.gathering import policy_id_of
 from stoa_gitops.adapters.webmethods.node.snapshot import Snapshot
 from stoa_gitops.adapters.webmethods.writing.apis import ApiWriter
@@ -80,8 +84,12 @@ class ArchivedApis:
         """Return the assets of an API. Raises StoaGitopsError where it cannot be written."""
         held = prepared.held
         document = await document_of(changes)
-        context = ApiContext(consumers, held.name, document, remembered_operations(held))
+        context = context_of(held, consumers, document)
         compiled = compile_api(prepared.parts, snapshot.info, self._owner, context)
+        if not has_definition(compiled, held):
+            definition, name = compiled.body["apiDefinition"], str(compiled.body["apiName"])
+            kept = kept_definition(definition, name)
+            compiled = compiled.stored_as(await asyncio.to_thread(content_print, kept))
         prepared.compiled = compiled
         aliases = self._apis.aliases
         aliases.begin(snapshot)

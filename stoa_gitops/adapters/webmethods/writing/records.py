@@ -59,7 +59,7 @@ class RecordWriter:
             raise await self._explained(error, name) from None
         api_id = created_id(found, "apiResponse", "api")
         record: JsonTree = {**found["apiResponse"]["api"], "apiName": name}
-        self._session.keep_definition(record)
+        await self._session.keep_definition(record)
         try:
             policy_id = policy_id_of(record)
             if not policy_id:
@@ -109,15 +109,18 @@ class RecordWriter:
         actions, _ = held_actions(policy, {str(one.get("id")): one for one in found})
         return policy, actions
 
-    async def update(self, compiled: CompiledApi, held: HeldApi) -> bool:
-        """Bring the record of an API to what it should be; returns whether it is active then."""
+    async def update(self, compiled: CompiledApi, held: HeldApi) -> tuple[bool, bool]:
+        """Bring the record of an API to what it should be.
+
+        Returns whether it is active then, and whether its definition was imported again.
+        """
         api_id, is_active = held.api_id, held.is_active
         if is_active and not compiled.active:
             await self._client.switch(api_id, is_on=False)
             is_active = False
         if not compiled.has_document or _is_current(compiled, held):
             # Without its document only policies change: the API itself is another change's matter.
-            return is_active
+            return is_active, False
         if bool(compiled.upload) != (held.record.get("type") == RECORD_TYPE):
             raise ObjectConflict(
                 f"the API {held.name} is {held.record.get('type')} on the gateway, and none becomes"
@@ -127,24 +130,24 @@ class RecordWriter:
         path, what = f"/apis/{api_id}", f"writing API {held.name}"
         try:
             try:
-                await self._send("PUT", path, what, compiled)
+                found = await self._send("PUT", path, what, compiled)
             except RequestRefused as error:
                 if error.status != 400 or not is_active:
                     raise
                 # 10.15 does not update what is served (contract 0.2).
                 await self._client.switch(api_id, is_on=False)
-                await self._send("PUT", path, what, compiled)
+                found = await self._send("PUT", path, what, compiled)
+            stored = (found.get("apiResponse") or {}).get("api")
+            await self._session.keep_definition({**(stored or {}), "id": api_id})
         finally:
             if is_active:
                 is_active = await self._serve_again(api_id)
-        return is_active
+        return is_active, True
 
     async def _send(self, method: str, path: str, what: str, compiled: CompiledApi) -> JsonTree:
         """Send what is imported: a definition as JSON, a WSDL as it is."""
         if not compiled.upload:
-            return await self._client.write(
-                method, path, what, compiled.body, reads=method == "POST"
-            )
+            return await self._client.write(method, path, what, compiled.body)
         fields = {name: str(value) for name, value in compiled.body.items()}
         return await self._client.files.import_file(method, path, what, fields, compiled.upload)
 
@@ -196,5 +199,6 @@ def _is_current(compiled: CompiledApi, held: HeldApi) -> bool:
         and ("maturityState" not in body or record.get("maturityState") == body["maturityState"])
         and held.definition is not None
         and held.definition.printed == compiled.printed
+        and held.definition.is_as_stored(compiled.content)
         and (compiled.upload or held.definition.title == body["apiDefinition"]["info"]["title"])
     )

@@ -7,7 +7,7 @@ are written before the link that lets one in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult
@@ -159,6 +159,31 @@ class ConsumerWriter:
         what = f"linking application {application_id}"
         body = {"apiIDs": sorted(apis)}
         await self._client.write("PUT", f"/applications/{application_id}/apis", what, body)
+
+    async def end_rights(
+        self, apis: Collection[str], written: Collection[Key], snapshot: Snapshot
+    ) -> None:
+        """Take APIs from applications of ours that may not call them any more.
+
+        A plan may go while nobody writes its subscribers, for the gateway refuses them: they would
+        call without a limit. Those that were written are right. Raises StoaGitopsError.
+        """
+        for tree, key, is_ours in snapshot.marked_applications:
+            there = linked_apis(tree)
+            mark = read_mark(tree.get("description"), APPLICATION)
+            if not is_ours or mark is None or key in written or there.isdisjoint(apis):
+                continue
+            types = [kind for kind, _ in read_credentials(mark)]
+            links = wanted_links(key, types, read_subscriptions(mark), snapshot.links)
+            left = there - ({*apis} - {link.api.api_id for link in links})
+            if left != there:
+                ident = str(tree["id"])
+                async with self._gate.name(str(key)):
+                    with self._session.written.doubted_unless_done():
+                        await self._link(ident, left)
+                known = {**tree, "consumingAPIs": sorted(left)}
+                self._session.written.application(ident, str(tree["description"]), left)
+                self._session.written.wrote_application(ident, known)
 
     async def _subscribe(
         self, application_id: str, links: Iterable[Link], snapshot: Snapshot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -17,6 +18,9 @@ from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.kinds import ALIAS, AUTH_SERVER, STRATEGY
+from stoa_gitops.model.outcomes import Status
+
+log = logging.getLogger(__name__)
 
 _FIRST: Final = frozenset({AUTH_SERVER, ALIAS, STRATEGY})
 """Kinds that APIs and applications may name; scopes name APIs, and what goes, goes last."""
@@ -57,7 +61,30 @@ class ApplyRun(GroupRun):
         finally:
             self._apis.claim(())
         await self._write_all(coming, self._write_applications)
+        await self._end_rights(others, coming)
         await self._write_objects(last)
+
+    async def _end_rights(self, apis: Sequence[Write], applications: Sequence[Write]) -> None:
+        """Take from applications that were not written what an API of this apply took from them."""
+        changed = {
+            self.outcomes[id(write)].gateway_id
+            for write in apis
+            if write.change.key.kind == API
+            and write.change.action is Action.UPDATE
+            and self.outcomes[id(write)].status is Status.APPLIED
+        }
+        if not changed:
+            return
+        written = {
+            write.change.key
+            for write in applications
+            if self.outcomes[id(write)].status is Status.APPLIED
+        }
+        try:
+            snapshot = await self._session.working_snapshot()
+            await self._consumers.end_rights(changed, written, snapshot)
+        except StoaGitopsError as error:
+            log.warning("a right that ended could not be taken away: %s", error)
 
     async def _write_objects(self, writes: Sequence[Write]) -> None:
         """Write objects of the whole gateway one after another: there are few."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
@@ -37,7 +37,7 @@ from stoa_gitops.adapters.gravitee.writing.run import PlanRun
 from stoa_gitops.model.changes import Change
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome
-from stoa_gitops.model.resources import ForeignRoute, Resource
+from stoa_gitops.model.resources import AppliedRecord, ForeignRoute, Resource
 from stoa_gitops.model.unmapped import Unmapped
 
 _WAYS: Final = {AUTOMATION: "Automation API", CRD: "_import/crd"}
@@ -190,6 +190,10 @@ class GraviteeAdapter(GatewayAdapter):
         return await self._write_api(PendingChange(key, None, gateway_id))
 
     # writing, a whole plan
+
+    def note_records(self, records: Mapping[Key, AppliedRecord]) -> None:
+        """Take note of what was applied: a list may miss it."""
+        self._session.missing.records = records
 
     def note_plan(self, changes: Sequence[Change]) -> None:
         """Take note of the applications: one whose secret leads nowhere is in no write."""

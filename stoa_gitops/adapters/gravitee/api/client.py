@@ -232,6 +232,10 @@ class GraviteeClient:
         found = response.json(what, dict) if response.status == 200 else None
         return found, response.status == 403
 
+    async def find_plan(self, api_id: str, plan: str) -> JsonTree | None:
+        """Return a plan by its id, also one that is closed; None where there is none."""
+        return await self._find(f"{self.v2}/apis/{api_id}/plans/{plan}", f"the plan {plan}")
+
     async def find_subscription(self, api_id: str, subscription: str) -> JsonTree | None:
         """Return a subscription by its id, also one that is over; None where there is none."""
         what = f"the subscription {subscription}"

@@ -19,6 +19,7 @@ from stoa_gitops.adapters.gravitee.entities.marks import fingerprint, marks_in, 
 from stoa_gitops.adapters.gravitee.entities.parts import GatewayInfo, JsonTree
 from stoa_gitops.adapters.gravitee.mapping.plans import KEY, OPEN
 from stoa_gitops.adapters.gravitee.node.foreign_access import foreign_access
+from stoa_gitops.adapters.gravitee.node.missing import MissingObjects
 from stoa_gitops.adapters.gravitee.node.snapshot import ApiGroup, build_group
 from stoa_gitops.adapters.gravitee.node.unfinished import UnfinishedRead
 
@@ -45,10 +46,19 @@ class GroupReader:
 
     changed        APIs that were written since they were read
     reads_foreign  read who may call foreign APIs, too
+    before         APIs as they were read the last time
     """
 
-    def __init__(self, client: GraviteeClient, owner: str, unfinished: UnfinishedRead) -> None:
+    def __init__(
+        self,
+        client: GraviteeClient,
+        owner: str,
+        unfinished: UnfinishedRead,
+        missing: MissingObjects,
+    ) -> None:
         self._client, self._owner, self._unfinished = client, owner, unfinished
+        self._missing = missing
+        self.before: Mapping[str, ApiGroup] = {}
         self.changed: set[str] = set()
         self.reads_foreign = False
         self._foreign_calls = 0
@@ -89,7 +99,10 @@ class GroupReader:
         self.changed.discard(api_id)
         is_read = False
         try:
-            plans = await self._client.list_plans(api_id)
+            held = self.before[api_id].held if api_id in self.before else None
+            plans = await self._missing.complete_plans(
+                api_id, await self._client.list_plans(api_id), held.plans if held else ()
+            )
             kinds = {str(_security(plan)) for plan in plans}
             subscriptions: list[HeldSubscription] = []
             unread = ""
@@ -135,7 +148,13 @@ class GroupReader:
     ) -> list[HeldSubscription]:
         keyed = {str(plan.get("id")) for plan in plans if _security(plan) == KEY}
         found = []
-        for tree in await self._client.list_subscriptions(api_id):
+        held = self.before[api_id].held if api_id in self.before else None
+        listed = await self._missing.complete_subscriptions(
+            api_id,
+            await self._client.list_subscriptions(api_id),
+            [one.id for one in held.subscriptions] if held else (),
+        )
+        for tree in listed:
             if not isinstance(tree.get("id"), str) or not isinstance(tree.get("plan"), dict):
                 log.warning("a subscription of API %s is set aside: it has no plan", api_id)
                 continue

@@ -25,6 +25,7 @@ from stoa_gitops.adapters.gravitee.entities.parts import (
 from stoa_gitops.adapters.gravitee.mapping.backends import PROXY
 from stoa_gitops.adapters.gravitee.mapping.rules import PLUGINS, RESOURCES
 from stoa_gitops.adapters.gravitee.node.group_reader import READERS, GroupReader
+from stoa_gitops.adapters.gravitee.node.missing import MissingObjects
 from stoa_gitops.adapters.gravitee.node.snapshot import ApiGroup, Snapshot, signature_of
 from stoa_gitops.adapters.gravitee.node.unfinished import UnfinishedRead
 from stoa_gitops.errors import GatewayRefused
@@ -50,7 +51,8 @@ class Session:
     ) -> None:
         self._client, self._owner, self._options = client, owner, options
         self._unfinished = UnfinishedRead(clock)
-        self._reader = GroupReader(client, owner, self._unfinished)
+        self.missing = MissingObjects(client)
+        self._reader = GroupReader(client, owner, self._unfinished, self.missing)
         self._lock = asyncio.Lock()
         self._observations = 0
         self._is_deep = self._observes = True
@@ -208,7 +210,9 @@ class Session:
             before, unfinished = self._snapshot, self._unfinished
             unfinished.begin(info)
             listed = await self._client.list_apis()
+            listed = await self.missing.complete_apis(listed, before)
             applications = await self._client.list_applications()
+            applications = await self.missing.complete_applications(applications, before)
             known = {} if before is None or before.info != info else before.groups
             groups: dict[str, ApiGroup | None] = {}
             missing, due = [], []
@@ -221,6 +225,7 @@ class Session:
                 if group is None or api_id in self._reader.changed:
                     missing.append(one)
                 groups[api_id] = group
+            self._reader.before = before.groups if before is not None else {}
             read = dict(await self._reader.read_groups(missing, info))
             due = [one for one in due if str(one.get("id") or "") not in read]
             if self._is_deep and observes:

@@ -75,7 +75,10 @@ class ClassicWay:
 
     async def _write_plans(self, path: str, definition: JsonTree, held: Mapping[str, Any]) -> None:
         there: dict[object, Mapping[str, Any]] = {}
-        for plan in held.get("plans") or ():
+        # Of two, because a list missed one of them once, the first has the subscribers.
+        for plan in sorted(
+            held.get("plans") or (), key=lambda one: str(one.get("createdAt") or "")
+        ):
             there.setdefault(read_plan_name(plan), plan)
         kept: set[str] = set()
         for plan in definition["plans"]:

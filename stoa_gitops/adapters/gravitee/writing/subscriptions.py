@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from stoa_gitops.adapter_sdk.http.responses import RequestRefused
+from stoa_gitops.adapter_sdk.http.responses import RequestRefused, Response
 from stoa_gitops.adapters.gravitee.api.client import DELETED, GraviteeClient
 from stoa_gitops.adapters.gravitee.entities.consumers import (
     ACCEPTED,
@@ -26,13 +26,14 @@ from stoa_gitops.adapters.gravitee.mapping.applications import is_same_time
 from stoa_gitops.adapters.gravitee.mapping.plans import KEY
 from stoa_gitops.adapters.gravitee.node.session import Session
 from stoa_gitops.adapters.gravitee.writing.keys import KeyWriter, explain_refusal
-from stoa_gitops.errors import GatewayRefused
+from stoa_gitops.errors import GatewayBusy, GatewayRefused
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.secret import Secret
 
 _SHORTEST, _LONGEST = 32, 256
 """Characters of keys that the Automation API takes; `_renew` takes any (R.1 row 22)."""
 
+_SUBSCRIBED: Final = "already a PENDING or ACCEPTED subscription"
 _NOT_UPDATABLE: Final = "cannot be updated because of its status"
 
 
@@ -182,7 +183,7 @@ class SubscriptionWriter:
         ending: JsonTree = {"endingAt": wanted.ending_at} if wanted.ending_at else {}
         if held is None:
             body: JsonTree = {"applicationId": target.application_id, "planId": wanted.plan_id}
-            response = await self._client.call("POST", path, what, body, repeatable=False)
+            response = await self._subscribe(path, what, body)
             found: JsonTree = response.json(what, dict)
             subscription, status = str(found["id"]), str(found.get("status") or ACCEPTED)
         else:
@@ -195,6 +196,16 @@ class SubscriptionWriter:
         if not is_same_time(wanted.ending_at, held.ending_at if held else ""):
             await self._client.call("PUT", at, what, ending)
         return subscription
+
+    async def _subscribe(self, path: str, what: str, body: JsonTree) -> Response:
+        try:
+            return await self._client.call("POST", path, what, body, repeatable=False)
+        except RequestRefused as error:
+            if _SUBSCRIBED not in str(error):
+                raise
+            raise GatewayBusy(
+                f"{what}: it is there, and no list shows it: it is tried again when one does"
+            ) from None
 
     async def close(self, api_id: str, one: HeldSubscription) -> None:
         """End a subscription and its keys: DELETE of 4.10.8 leaves those alive (R.1 row 9)."""

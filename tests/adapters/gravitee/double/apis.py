@@ -397,6 +397,10 @@ class Apis:
         ]
         return paged(found, request)
 
+    async def get_plan(self, request: web.Request) -> web.Response:
+        api, plan = self._plan(request)
+        return web.json_response(forms.plan_view(plan, api, self._version))
+
     def _plan(self, request: web.Request) -> tuple[Api, Plan]:
         api = self.find(request)
         plan_id = request.match_info["plan"]

@@ -138,6 +138,7 @@ class GraviteeDouble:
         add("POST", f"{api}/_detach", apis.detach)
         add("GET", f"{api}/plans", apis.list_plans)
         add("POST", f"{api}/plans", apis.create_plan)
+        add("GET", api + "/plans/{plan}", apis.get_plan)
         add("PUT", api + "/plans/{plan}", apis.update_plan)
         add("DELETE", api + "/plans/{plan}", apis.delete_plan)
         add("POST", api + "/plans/{plan}/{verb:_publish|_close}", apis.move_plan)

@@ -130,7 +130,9 @@ class Prober:
             problem = await self._problem(probe, min(left, self._policy.seconds))
             self._charge(tenant, self._clock() - started)
             if problem is not None:
-                where = f" (Host {probe.host})" if probe.host else ""
+                sent = [f"Host {probe.host}"] if probe.host else []
+                sent += [f"{name}: {value}" for name, value in probe.headers]
+                where = f" ({', '.join(sent)})" if sent else ""
                 message = (
                     f"it was written, and GET {probe.path}{where} through {self._base} {problem}"
                 )
@@ -165,7 +167,9 @@ class Prober:
 
     async def _call(self, probe: Probe) -> tuple[str, bool]:
         """Call once, on a new connection; a redirect is a response like any other."""
-        headers = {"Host": probe.host} if probe.host else {}
+        headers = dict(probe.headers)
+        if probe.host:
+            headers["Host"] = probe.host
         status: int | None = None
         try:
             async with (

@@ -132,7 +132,7 @@ def _order(claim: Claim) -> tuple[object, ...]:
     key = claim.key or ("", "", "")
     return (
         -claim.strength, not claim.is_live, key, pattern.path, pattern.hosts,
-        sorted(pattern.methods), pattern.low, pattern.high, claim.label,
+        sorted(pattern.methods), pattern.headers, pattern.low, pattern.high, claim.label,
     )  # fmt: skip
 
 
@@ -227,7 +227,7 @@ def _shape(spot: _Spot, claim: Claim) -> tuple[Hashable, ...]:
     pattern = claim.pattern
     return (
         claim.owner, claim.strength, claim.is_live, claim.delegates, pattern.methods,
-        pattern.low, pattern.high,
+        pattern.headers, pattern.low, pattern.high,
         # Where one spot stands for many hosts, which one it is decides nothing.
         _kind(pattern) if host.startswith(_BELOW) else pattern.hosts,
         side == _BELOW and path == pattern.path,

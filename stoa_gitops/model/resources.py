@@ -33,11 +33,15 @@ class SourceRef:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A request that shows that a route works: path with query, status, Host if needed."""
+    """A request that shows that a route works: path with query, status, Host if needed.
+
+    headers  those that the route asks for
+    """
 
     path: str
     expect: int = 200
     host: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class PlaceHint(NamedTuple):

@@ -14,6 +14,8 @@ from urllib.parse import quote, unquote
 from stoa_gitops.model.canonical import JsonObject
 
 Rank: TypeAlias = tuple[int, ...]
+HeaderValues: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
+"""Names of headers, sorted, each with the values of which a request has one; all in lower case."""
 
 _ANY_HOST: Final = ("",)
 # No name in a document has this label, so it stands for every name that nobody wrote.
@@ -30,6 +32,7 @@ class RoutePattern:
     methods     empty for all of them
     low, high   the place among the routes of a gateway that orders them beforehand: the higher one
                 is tried first. They differ where it cannot be told exactly
+    headers     those that a request needs; empty for any request
     """
 
     path: str
@@ -38,12 +41,13 @@ class RoutePattern:
     by_letters: bool = False
     low: Rank = ()
     high: Rank = ()
+    headers: HeaderValues = ()
 
     @property
     def text(self) -> str:
-        """For messages: `GET,POST shop.example/search`."""
+        """For messages: `GET,POST shop.example/search [x-env=blue]`."""
         methods = f"{','.join(sorted(self.methods))} " if self.methods else ""
-        return f"{methods}{','.join(self.hosts)}{self.path}"
+        return f"{methods}{','.join(self.hosts)}{self.path}{headers_text(self.headers)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class Router:
     reaches_below  a route may win over one with a longer path
     policy_methods methods that each route of an API with a policy of some type takes besides those
                    it names: `cors` may need OPTIONS
+    one_value      a request has one value of each header that routes ask for; otherwise a request
+                   with several of them may match routes that ask for different ones
     """
 
     read: Callable[[JsonObject], RoutePattern]
@@ -64,6 +70,7 @@ class Router:
     by_letters: bool = False
     reaches_below: bool = False
     policy_methods: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    one_value: bool = False
 
     def read_with(self, route: JsonObject, policies: Container[str]) -> RoutePattern:
         """Return the pattern of a route of an API that has policies of these types."""
@@ -78,6 +85,8 @@ class Router:
     def takes(self, new: RoutePattern, held: RoutePattern) -> bool:
         """Whether `new` would receive a request that `held` receives without it."""
         if not paths_meet(new, held):
+            return False
+        if self.one_value and not headers_meet(new.headers, held.headers):
             return False
         return any(self.wins(new, held, host) for host in common_hosts(new.hosts, held.hosts))
 
@@ -147,6 +156,27 @@ def methods_meet(one: RoutePattern, other: RoutePattern) -> bool:
     return not one.methods.isdisjoint(other.methods)
 
 
+def headers_meet(one: HeaderValues, other: HeaderValues) -> bool:
+    """Whether a request that has one value of each header may have what both ask for."""
+    if not one or not other:
+        return True
+    theirs = dict(other)
+    return all(not set(values).isdisjoint(theirs.get(name, values)) for name, values in one)
+
+
+def headers_text(headers: HeaderValues) -> str:
+    """For messages: ` [x-env=blue|green]` for each header."""
+    return "".join(f" [{name}={'|'.join(values)}]" for name, values in headers)
+
+
+def read_headers(route: Mapping[str, Any]) -> HeaderValues:
+    """Return the headers that a route in the canonical form asks for."""
+    found: Any = route.get("headers")
+    if not isinstance(found, (list, tuple)):
+        return ()
+    return tuple((str(item["name"]), tuple(map(str, item["values"]))) for item in found)
+
+
 def segment_path(path: str) -> str:
     """Return the one spelling of a path whose segments are compared decoded: `/%61` is `/a`."""
     path = path.rstrip("/") or "/"
@@ -158,7 +188,8 @@ def segment_path(path: str) -> str:
 def _read_segments(route: Mapping[str, Any]) -> RoutePattern:
     hosts = tuple(str(host).lower().removesuffix(".") for host in route.get("hosts") or ())
     methods = frozenset(str(method).upper() for method in route.get("methods") or ())
-    return RoutePattern(segment_path(str(route["path"])), hosts, methods)
+    path = segment_path(str(route["path"]))
+    return RoutePattern(path, hosts, methods, headers=read_headers(route))
 
 
 def _segments_win(first: RoutePattern, second: RoutePattern, host: str) -> bool:
@@ -166,17 +197,20 @@ def _segments_win(first: RoutePattern, second: RoutePattern, host: str) -> bool:
     if mine != theirs:
         return mine > theirs
     mine, theirs = best_host_rank(first.hosts, host), best_host_rank(second.hosts, host)
+    if mine != theirs:
+        return mine > theirs
     # The longest prefix and the most exact host are chosen before anybody looks at methods: a
     # route that has another method there answers 405, and the other one is not asked.
-    return mine > theirs or (mine == theirs and methods_meet(first, second))
+    return len(first.headers) >= len(second.headers) and methods_meet(first, second)
 
 
 def _depth(path: str) -> int:
     return 0 if path == "/" else path.count("/")
 
 
-SEGMENTS: Final = Router(_read_segments, _segments_win)
-"""Longest prefix by segments, then the most exact host, then the method: our own data plane."""
+SEGMENTS: Final = Router(_read_segments, _segments_win, one_value=True)
+"""Longest prefix by segments, then the most exact host, the method and most headers: our own data
+plane."""
 
 UNNESTED: Final = Router(_read_segments, lambda new, held, host: True, reaches_below=True)
 """Gateways that refuse a path below another one: two paths that meet are never both there."""

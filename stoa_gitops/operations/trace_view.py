@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from stoa_gitops.operations.output_views import Document, Text
 
 
@@ -32,6 +34,8 @@ class TracedRouteView(Document):
     """Empty for every host."""
     methods: list[Text]
     """Empty for all."""
+    headers: dict[str, list[Text]] = Field(default_factory=dict)
+    """Those that a request needs, each with one of some values, in lower case."""
     strip_path: bool
     timeout_seconds: float
     retries: int

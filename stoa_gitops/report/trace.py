@@ -44,6 +44,8 @@ def _head(document: Mapping[str, Any], style: Style) -> Iterator[str]:
         yield "route    none"
         return
     hosts = f" for {', '.join(route['hosts'])}" if route["hosts"] else ""
+    asked = [f"{name}: {' or '.join(values)}" for name, values in route.get("headers", {}).items()]
+    hosts += f" with {', '.join(asked)}" if asked else ""
     text = f"{route['path']}{hosts} of {route['name']} (tenant {route['tenant']})"
     yield f"route    {style.safe(text)}"
     if consumer is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stoa_proxy.admin.checks import View
+from stoa_proxy.core.header_routes import can_hold_together
 from stoa_proxy.core.model import Consumer, PolicyEntry, Route
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.errors import ObjectRefused
@@ -95,8 +96,9 @@ def check_tenants(changes: Changes, table: RoutingTable, routes_of: ApiMembershi
 def check_owners(changes: Changes, table: RoutingTable) -> None:
     """Raise ObjectRefused (409) where routes of two tenants would receive the same requests.
 
-    Those of one prefix, one host and a common method: nothing but their ids would decide between
-    them. A longer prefix or a more exact host is an order that is known beforehand.
+    Those of one prefix, one host and a common method that ask for as many headers: nothing but
+    their ids would decide between them. A longer prefix, a more exact host or a further header is
+    an order that is known beforehand.
     """
     gone = {*changes.without_routes, *(route.id for route, _ in changes.routes)}
     fresh: dict[tuple[str, ...], list[Route]] = {}
@@ -122,13 +124,17 @@ def _is_tie(route: Route, other: Route) -> bool:
     if route.methods and other.methods and route.methods.isdisjoint(other.methods):
         return False
     if not route.hosts or not other.hosts:
-        return not route.hosts and not other.hosts
-    return not set(route.hosts).isdisjoint(other.hosts)
+        if route.hosts or other.hosts:
+            return False
+    elif set(route.hosts).isdisjoint(other.hosts):
+        return False
+    return len(route.headers) == len(other.headers) and can_hold_together(route, other)
 
 
 def _requests(route: Route) -> str:
     methods = ",".join(sorted(route.methods))
-    return f"{methods} {','.join(route.hosts)}/{'/'.join(route.prefix)}".strip()
+    asked = "".join(f" [{name}={'|'.join(values)}]" for name, values in route.headers)
+    return f"{methods} {','.join(route.hosts)}/{'/'.join(route.prefix)}{asked}".strip()
 
 
 def check_keys(changes: Changes, table: RoutingTable) -> None:

@@ -17,6 +17,7 @@ from stoa_proxy.admin.backends import (
 )
 from stoa_proxy.admin.checks import Scope, View, check_texts
 from stoa_proxy.admin.json_body import Body
+from stoa_proxy.admin.route_headers import parse_headers, read_headers_view
 from stoa_proxy.core.backend import Upstream, parse_upstream
 from stoa_proxy.core.model import Plan, Route
 from stoa_proxy.errors import BackendInvalid, BackendRefused, ObjectRefused, RequestRefused
@@ -44,6 +45,7 @@ def parse_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, V
     plans = tuple(_parse_plan(item, errors) for item in body.bodies("plans"))
     if len({plan.name for plan in plans}) != len(plans):
         errors.append("plans must have different names")
+    headers = parse_headers(body, errors)
     upstreams = _UpstreamUrls(guard)
     auth = parse_auth(body, upstreams.read, errors)
     balancing = parse_balancing(body, upstreams.read, errors)
@@ -66,6 +68,7 @@ def parse_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, V
         backend=backend if balancing is None else balancing.first,
         methods=interned(frozenset(method.upper() for method in body.texts("methods"))),
         hosts=interned(tuple(host.lower().removesuffix(".") for host in body.texts("hosts", []))),
+        headers=headers,
         activated=body.flag("activated"),
         strip_path=body.flag("strip_path", default=True),
         timeout=interned(body.integer("timeout_ms", 30_000) / 1000),
@@ -108,6 +111,7 @@ def _read_extensions(body: Body) -> dict[str, object]:
     return {
         "api_id": body.text("api_id", body.text("id")),
         "hosts": body.texts("hosts", []),
+        **read_headers_view(body),
         "strip_path": body.flag("strip_path", default=True),
         "timeout_ms": body.integer("timeout_ms", 30_000),
         "retries": body.integer("retries", 0),

@@ -14,6 +14,7 @@ from stoa_proxy.core.backend import Backend, Upstream
 from stoa_proxy.core.model import Route
 from stoa_proxy.core.table import Match, RoutingTable
 from stoa_proxy.errors import RequestRefused
+from stoa_proxy.http.heads import RequestHead
 from stoa_proxy.http.targets import RequestPath
 
 # Never forwarded: TRACE returns the credentials that we add to whoever asked for it
@@ -107,13 +108,15 @@ def parameter_name(part: str) -> str:
     return unquote_plus(part.partition("=")[0], errors="surrogateescape")
 
 
-def refuse_doubt(path: RequestPath, host: str, match: Match, table: RoutingTable) -> None:
+def refuse_doubt(
+    path: RequestPath, host: str, match: Match, table: RoutingTable, head: RequestHead
+) -> None:
     """Refuse a path that an upstream, or a proxy on the way, could take for one of another route.
 
     A key that `/a/admin` asks for would else be avoided by `/a//admin` where `/a` asks for none.
     """
     for segments in path.lenient_segments(match.depth):
-        lenient = table.find(host, segments)
+        lenient = table.find(host, segments, head)
         if lenient is not None and lenient.depth > match.depth:
             detail = "The path can be read as one of another route: send it without escapes."
             raise RequestRefused(400, "Bad request", detail)

@@ -11,6 +11,9 @@ from stoa_proxy.core.backend_auth import AnyBackendAuth, ClientCredentials
 from stoa_proxy.core.balancing import Balancing
 from stoa_proxy.foundation.clock import Clock
 
+HeaderValues = tuple[tuple[str, tuple[str, ...]], ...]
+"""Names of headers, each with the values of which a request has one; sorted by name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -29,7 +32,8 @@ class Route:
     """One way into an API: prefix, hosts and methods, and the backend behind them.
 
     `prefix` are decoded segments (`()` for `/`); `hosts` are lower case, exact or `*.suffix`;
-    `methods` are upper case, empty for all; `timeout` is in seconds. With several backends
+    `methods` are upper case, empty for all; `headers` are those that a request needs, by name and
+    each with its values, all in lower case; `timeout` is in seconds. With several backends
     `balancing` has them, and `backend` is the first. Without plans `is_for_subscribers` refuses
     consumers of the own tenant that do not subscribe.
     """
@@ -51,6 +55,7 @@ class Route:
     balancing: Balancing | None = None
     plans: tuple[Plan, ...] = ()
     is_for_subscribers: bool = False
+    headers: HeaderValues = ()
 
     @property
     def is_observed(self) -> bool:

@@ -12,8 +12,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from stoa_proxy.core.api import Api
+from stoa_proxy.core.header_routes import HeaderHosts, make_header_routes
 from stoa_proxy.core.model import Consumer, Route
 from stoa_proxy.core.persistent_map import PersistentMap
+from stoa_proxy.http.heads import RequestHead
 
 _NO_API = Api("")
 _ANY_HOST = ("",)
@@ -34,11 +36,12 @@ def _nothing() -> MappingProxyType[str, Any]:
 class Node:
     """One segment; `routes` are those that end here.
 
-    A tuple sorted by id while they are few (_FEW), else a mapping by host.
+    A tuple sorted by id while they are few (_FEW), else a mapping by host; `HeaderHosts` where one
+    of them asks for headers.
     """
 
     children: Mapping[str, Node] = field(default_factory=_nothing)
-    routes: Routes | Hosts = ()
+    routes: Routes | Hosts | HeaderHosts = ()
 
     @property
     def is_empty(self) -> bool:
@@ -47,6 +50,8 @@ class Node:
 
     def by_host(self) -> Hosts:
         """Return the routes that end here, by host."""
+        if isinstance(self.routes, HeaderHosts):
+            return self.routes.by_host()
         if not isinstance(self.routes, tuple):
             return self.routes
         hosts: dict[str, Routes] = {}
@@ -57,7 +62,10 @@ class Node:
 
 
 class Match(NamedTuple):
-    """The routes of the longest prefix and most exact host; `depth` segments were matched."""
+    """The routes of the longest prefix and most exact host; `depth` segments were matched.
+
+    Those that ask for most headers first: of several that have a method the first is meant.
+    """
 
     depth: int
     routes: Routes
@@ -81,19 +89,35 @@ class RoutingTable:
     clients: PersistentMap[tuple[str, ...]] = field(default_factory=PersistentMap, repr=False)
     default: Match | None = None
 
-    def find(self, host: str, segments: tuple[str, ...]) -> Match | None:
-        """Return the routes for a normalised host and decoded segments, whatever their methods."""
+    def find(
+        self, host: str, segments: tuple[str, ...], head: RequestHead | None = None
+    ) -> Match | None:
+        """Return the routes for a normalised host and decoded segments, whatever their methods.
+
+        `head` is sanitised; without one no route matches that asks for headers.
+        """
         node, depth = self.root, 0
-        match = _match_host(node, host, 0) if node.routes else None
+        match = _match_host(node, host, 0, head) if node.routes else None
         for segment in segments:
             child = node.children.get(segment)
             if child is None:
                 break
             node, depth = child, depth + 1
             if node.routes:
-                # A longer prefix counts only if one of its routes is for the host.
-                match = _match_host(node, host, depth) or match
+                # A longer prefix counts only if one of its routes is for the host and the headers.
+                match = _match_host(node, host, depth, head) or match
         return match or self.default
+
+    def asks_headers(self, segments: tuple[str, ...]) -> bool:
+        """Whether a prefix of decoded segments has routes that ask for headers."""
+        node: Node | None = self.root
+        for segment in (*segments, None):
+            if node is None:
+                return False
+            if isinstance(node.routes, HeaderHosts):
+                return True
+            node = None if segment is None else node.children.get(segment)
+        return False
 
     def has_hosts(self, segments: tuple[str, ...]) -> bool:
         """Whether a prefix of decoded segments has routes for some hosts only."""
@@ -107,10 +131,20 @@ class RoutingTable:
         return False
 
     def routes_beside(self, route: Route) -> Iterator[Route]:
-        """Yield the routes of the same prefix and one of the same hosts, some more than once."""
+        """Yield the routes of the same prefix and one of the same hosts, some more than once.
+
+        Of those that ask for headers the ones between which nothing but their ids decides.
+        """
         node: Node | None = self.root
         for segment in route.prefix:
             node = node.children.get(segment) if node is not None else None
+        if node is not None and isinstance(node.routes, HeaderHosts):
+            for host in route.hosts or _ANY_HOST:
+                if (routes := node.routes.hosts.get(host)) is not None:
+                    yield from routes.rivals(route)
+            return
+        if route.headers:
+            return
         hosts = node.by_host() if node is not None and node.routes else _NOTHING
         for host in route.hosts or _ANY_HOST:
             yield from hosts.get(host, ())
@@ -189,10 +223,13 @@ class RoutingTable:
         return replace(self, consumers=consumers, keys=keys, clients=clients)
 
 
-def _match_host(node: Node, host: str, depth: int) -> Match | None:
+def _match_host(node: Node, host: str, depth: int, head: RequestHead | None) -> Match | None:
     """Return the node's routes for a host: exact, else the longest wildcard, else any host."""
     if isinstance(node.routes, tuple) and len(node.routes) == 1:  # nearly all nodes
         return Match(depth, node.routes) if _accepts_host(node.routes[0], host) else None
+    if isinstance(node.routes, HeaderHosts):
+        found = node.routes.find(host, head)
+        return Match(depth, found) if found else None
     hosts = node.by_host()
     routes = hosts.get(host)
     if routes is None and not (len(hosts) == 1 and "" in hosts):
@@ -235,7 +272,10 @@ def _edit(root: Node, route: Route, *, add: bool) -> Node:
     return node
 
 
-def _edit_routes(node: Node, route: Route, *, add: bool) -> Routes | Hosts:
+def _edit_routes(node: Node, route: Route, *, add: bool) -> Routes | Hosts | HeaderHosts:
+    if route.headers or isinstance(node.routes, HeaderHosts):
+        edited = _with_headers(node).edited(route, add=add)
+        return edited if edited.has_headers else _compact(edited.by_host())
     hosts = dict(node.by_host())
     for host in dict.fromkeys(route.hosts or _ANY_HOST):
         others = [other for other in hosts.pop(host, ()) if other.id != route.id]
@@ -248,8 +288,18 @@ def _edit_routes(node: Node, route: Route, *, add: bool) -> Routes | Hosts:
     return _compact(hosts)
 
 
-def _compact(hosts: Hosts) -> Routes | Hosts:
+def _with_headers(node: Node) -> HeaderHosts:
+    if isinstance(node.routes, HeaderHosts):
+        return node.routes
+    return HeaderHosts(
+        {host: make_header_routes(routes) for host, routes in node.by_host().items()}
+    )
+
+
+def _compact(hosts: Hosts) -> Routes | Hosts | HeaderHosts:
     """Return routes in the form that a node keeps: a tuple of few, a mapping of many."""
+    if any(route.headers for routes in hosts.values() for route in routes):
+        return HeaderHosts({host: make_header_routes(routes) for host, routes in hosts.items()})
     if len(hosts) > _FEW or sum(map(len, hosts.values())) > _FEW:
         return hosts
     routes = {route.id: route for named in hosts.values() for route in named}

@@ -115,10 +115,10 @@ def lower_names(headers: Headers) -> tuple[str, ...]:
 def sanitize(head: RequestHead) -> RequestHead:
     """Return the head without hop-by-hop headers, their like, and claims of identity."""
     named = connection_tokens(head.headers) if "connection" in head.keys else _NO_NAMES
-    if not named and all(map(_is_forwarded, head.keys)):
+    if not named and all(map(is_forwarded, head.keys)):
         return head
     pairs = zip(head.keys, head.headers, strict=True)
-    kept = tuple([pair for key, pair in pairs if key not in named and _is_forwarded(key)])
+    kept = tuple([pair for key, pair in pairs if key not in named and is_forwarded(key)])
     return head._replace(headers=kept, keys=lower_names(kept))
 
 
@@ -159,7 +159,8 @@ def connection_tokens(headers: Iterable[Header]) -> frozenset[str]:
 
 # The same few names come with nearly every request.
 @lru_cache(maxsize=1024)
-def _is_forwarded(key: str) -> bool:
+def is_forwarded(key: str) -> bool:
+    """Whether a client's header (lower case) passes `sanitize`, unless `Connection` names it."""
     # CGI-like upstreams read `X_User_Id` as `X-User-Id`.
     name = key.replace("_", "-")
     return not (

@@ -140,11 +140,11 @@ class Pipeline(RequestEnds):
         # Before the head is cleaned: `Upgrade` is hop-by-hop.
         is_websocket = is_websocket_upgrade(head)
         head = sanitize(head)
-        match = table.find(host, path.segments)
+        match = table.find(host, path.segments, head)
         if match is None:
             return problem(404, "No matching API route", kind="no-route")
         if not path.is_plain:
-            refuse_doubt(path, host, match, table)
+            refuse_doubt(path, host, match, table, head)
         if is_preflight(head):
             response = answer_preflight(head, match, table)
             if response is not None:

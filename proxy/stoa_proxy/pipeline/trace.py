@@ -31,7 +31,7 @@ from stoa_proxy.core.retries import RetryRules
 from stoa_proxy.core.table import Match, RoutingTable
 from stoa_proxy.errors import RequestRefused, UpstreamFailed
 from stoa_proxy.foundation.clock import Clock
-from stoa_proxy.http.heads import Header, RequestHead, read_host
+from stoa_proxy.http.heads import Header, RequestHead, read_host, sanitize
 from stoa_proxy.http.targets import read_target
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ def find_api(head: RequestHead, table: RoutingTable) -> Api | None:
 def _find(head: RequestHead, table: RoutingTable) -> Match | None:
     try:
         path = read_target(head.target)
-        return table.find(read_host(head, path.authority), path.segments)
+        return table.find(read_host(head, path.authority), path.segments, sanitize(head))
     except RequestRefused:
         return None
 

@@ -93,6 +93,7 @@ def _route(route: Route) -> dict[str, object]:
         "path": "/" + "/".join(route.prefix),
         "hosts": list(route.hosts),
         "methods": sorted(route.methods),
+        "headers": {name: list(values) for name, values in route.headers},
         "strip_path": route.strip_path,
         "timeout_seconds": route.timeout,
         "retries": route.retries,

@@ -9,8 +9,9 @@ from stoa_gitops.adapter_sdk.policy_types import policy_types
 from stoa_gitops.model.kinds import EXTENDED_CAPABILITIES
 
 _FIELDS: Final = (
-    "plans", "hosts", "strip_path:false", "timeout", "retries", "fallback", "backend_auth:header",
-    "backend_auth:query", "multiple_routes", "builtin_echo", "inactive", "either_credential",
+    "plans", "hosts", "route_headers", "strip_path:false", "timeout", "retries", "fallback",
+    "backend_auth:header", "backend_auth:query", "multiple_routes", "builtin_echo", "inactive",
+    "either_credential",
     "access:subscribed", "soap", "backends", "health_check:active", "health_check:passive",
     "backend_auth:basic", "backend_auth:oauth2_client_credentials",
 )  # fmt: skip

@@ -11,7 +11,7 @@ from stoa_gitops.model.canonical import Json, JsonObject
 from stoa_gitops.model.keys import API, Key
 from stoa_gitops.model.unmapped import Unmapped
 
-_FORM: Final = frozenset({"path", "methods", "hosts", "stripPath"})
+_FORM: Final = frozenset({"path", "methods", "hosts", "headers", "stripPath"})
 """Fields of an observed route that a document has; all others are unmapped."""
 
 _EFFECTS: Final[Mapping[str, tuple[str, bool]]] = {

@@ -110,6 +110,8 @@ def routes_of(spec: ObjectSpec, tenant_id: str, extensions: Extensions) -> list[
         }
         if is_extended(extensions):
             body |= {"hosts": route["hosts"], "strip_path": route["stripPath"]}
+            if "headers" in route:
+                body["headers"] = {one["name"]: one["values"] for one in route["headers"]}
         bodies.append(body)
     return bodies
 
@@ -258,6 +260,15 @@ def _plain_spec(
     }
 
 
+def _headers(route: VendorObject) -> dict[str, Json]:
+    """Return the headers that a route asks for in the canonical form; nothing where for none."""
+    found = _read(route, "headers", dict, {})
+    if not found:
+        return {}
+    asked = {name.lower(): sorted({str(v).lower() for v in found[name]}) for name in found}
+    return {"headers": [{"name": name, "values": asked[name]} for name in sorted(asked)]}
+
+
 def _spec(
     key: Key, routes: Sequence[VendorObject], unmapped: Sequence[Mapping[str, Json]]
 ) -> JsonObject:
@@ -269,6 +280,7 @@ def _spec(
             "methods": sorted(route["methods"]),
             "hosts": sorted(_read(route, "hosts", list, [])),
             "stripPath": _read(route, "strip_path", bool, default=True),
+            **_headers(route),
             **others,
         }
         for route, others in zip(routes, unmapped, strict=True)

@@ -27,6 +27,7 @@ from stoa_gitops.model.canonical import JsonObject, canonical_bytes
 from stoa_gitops.model.catalog import DEFAULT_OWNER
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.losses import Loss
+from stoa_gitops.model.routing import HeaderValues, read_headers
 from stoa_gitops.model.secret import Value, withheld
 
 Extensions = frozenset[str]
@@ -47,7 +48,7 @@ EXTENDED: Final[Extensions] = frozenset({
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
     "metadata", "builtin_echo", "consumers", "websocket", "batch", "access",
     "credential:jwt", "either_credential", "trace", "upstreams", "health_check",
-    "backend_auth:basic", "backend_auth:oauth2_client_credentials",
+    "backend_auth:basic", "backend_auth:oauth2_client_credentials", "route_headers",
     *(f"policy:{name}" for name in POLICIES),
 })  # fmt: skip
 """What the data plane of this project names in its health response; docs/data-plane-admin.md."""
@@ -70,6 +71,7 @@ RESERVED: Final = (
 _STORED: Final = "the gateway stores policies and does not enforce them"
 _NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     "hosts": ("hosts", "routes match by path alone"),
+    "route_headers": ("route_headers", "routes match by path alone"),
     # STOA gateway 0.9.25 cuts `path_prefix` off and has no switch for it.
     "strip_path:false": ("strip_path", "the matched prefix is always stripped"),
     # Connect 5 s, total 30 s, fixed; retries only of GET, HEAD, DELETE, OPTIONS on 502 and 503.
@@ -197,6 +199,7 @@ def _needed_by(value: Mapping[str, Any]) -> list[str]:
     kind = auth.get("type") or auth["in"] if auth else "header"
     needs = {
         "hosts": any(route["hosts"] for route in routes),
+        "route_headers": any("headers" in route for route in routes),
         "strip_path:false": not all(route["stripPath"] for route in routes),
         "timeout": backend["timeout"] != "30s",
         "retries": backend["retries"] != 0,
@@ -346,6 +349,9 @@ def subscription_order(subscription: Mapping[str, Any]) -> tuple[str, str, str]:
     )
 
 
-def route_order(route: Mapping[str, Any]) -> tuple[str, list[str], list[str]]:
+def route_order(
+    route: Mapping[str, Any],
+) -> tuple[str, list[str], list[str], HeaderValues]:
     """Sort routes as the canonical form does."""
-    return route["path"], list(route.get("hosts", ())), list(route["methods"])
+    hosts, methods = list(route.get("hosts", ())), list(route["methods"])
+    return route["path"], hosts, methods, read_headers(route)

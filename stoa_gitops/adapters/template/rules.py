@@ -22,6 +22,7 @@ CAPABILITIES: Final[Capabilities] = {
     "multiple_routes": _YES,
     "policy:rate_limit": _YES,
     "hosts": _PATHS_ONLY,
+    "route_headers": _PATHS_ONLY,
     "strip_path:false": _PATHS_ONLY,
     "timeout": _ONE_WAY,
     "retries": _ONE_WAY,

@@ -10,9 +10,10 @@ from stoa_gitops.catalog.evaluation.backend_urls import Backend
 from stoa_gitops.catalog.evaluation.overlay import PatchOrigin
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.foundation.yaml.nodes import Pointer
-from stoa_gitops.model.canonical import Spec
+from stoa_gitops.model.canonical import Json, JsonObject, Spec
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import Probe, SourceRef
+from stoa_gitops.model.routing import HeaderValues
 from stoa_gitops.model.secret import SecretRef
 
 
@@ -51,6 +52,7 @@ class Route:
     """Where an API listens; empty methods and hosts are all of them.
 
     delegates  `*`, `<tenant>` or `<tenant>/<api>` that may take requests of it
+    headers    those that a request needs, each with one of some values; all in lower case
     """
 
     path: str
@@ -58,6 +60,15 @@ class Route:
     hosts: tuple[str, ...]
     pointer: Pointer
     delegates: tuple[str, ...] = ()
+    headers: HeaderValues = ()
+
+    @property
+    def matched(self) -> JsonObject:
+        """What requests are compared with, as in the canonical form."""
+        form: dict[str, Json] = {"path": self.path, "methods": self.methods, "hosts": self.hosts}
+        if self.headers:
+            form["headers"] = [{"name": name, "values": values} for name, values in self.headers]
+        return form
 
 
 # NamedTuple: tuples of these are keys of a cache, and hash in C.

@@ -18,6 +18,11 @@ _HEADERS: Final = re.compile(
 _REFERENCE: Final = "write a reference such as `{env: NAME}` where a field ends in Ref"
 
 
+def names_credential(header: str) -> bool:
+    """Whether a header is known to carry a credential."""
+    return _HEADERS.match(header) is not None
+
+
 def find_plain_secrets(
     value: Mapping[str, Any], kind: str, context: DocumentContext, *, raw: bytes | None = None
 ) -> list[Finding]:
@@ -63,7 +68,7 @@ def _in_headers(value: Mapping[str, Any], kind: str, context: DocumentContext) -
         for edit in ("set", "add"):
             headers = request.get(edit) if isinstance(request, Mapping) else None
             for name, text in headers.items() if isinstance(headers, Mapping) else ():
-                if _HEADERS.match(name) and text:
+                if names_credential(name) and text:
                     yield Finding(
                         "secret.value",
                         f"the header {name} carries a secret written as a value",

@@ -37,7 +37,9 @@ _API_FIELDS: Final = (
     "access",
 )
 _APPLICATION_FIELDS: Final = ("displayName", "owner", "subscriptions", "identifiers")
-_ROUTE_DEFAULTS: Final[JsonObject] = {"methods": [], "hosts": [], "stripPath": True}
+_ROUTE_DEFAULTS: Final[JsonObject] = {
+    "methods": [], "hosts": [], "headers": [], "stripPath": True,
+}  # fmt: skip
 _SECRETS: Final = {
     "value": "backend", "username": "backend-user", "password": "backend",
     "clientSecret": "backend",

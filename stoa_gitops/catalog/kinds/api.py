@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.canonical_json import to_bytes
@@ -23,12 +23,14 @@ from stoa_gitops.catalog.evaluation.definitions import (
 )
 from stoa_gitops.catalog.evaluation.http_methods import find_unregistered
 from stoa_gitops.catalog.evaluation.kind import DocumentKind
+from stoa_gitops.catalog.evaluation.route_headers import read_route_headers
 from stoa_gitops.catalog.evaluation.route_paths import find_path_problem
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.resources import Probe
 
 _BY_NAME: Final = itemgetter("name")
+_BY_MATCH: Final = attrgetter("path", "hosts", "methods", "headers")
 
 
 def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
@@ -57,11 +59,10 @@ def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
         context.report_error("schema.choice", text, ("spec", "wsdl"), "remove one of both")
     routes = _routes(spec, context)
     # The order of routes in a document has no meaning, so the canonical form has one order.
-    order = sorted(routes, key=lambda route: (route.path, route.hosts, route.methods))
+    order = sorted(routes, key=_BY_MATCH)
     strips = [_strips(spec, route) for route in order]
     out["routes"] = [
-        {"path": route.path, "methods": route.methods, "hosts": route.hosts, "stripPath": strip}
-        for route, strip in zip(order, strips, strict=True)
+        {**route.matched, "stripPath": strip} for route, strip in zip(order, strips, strict=True)
     ]
     required_capabilities.extend(_route_needs(order, strips))
     if not spec["active"]:
@@ -110,7 +111,12 @@ def _probes(probe: dict[str, Any], routes: list[Route]) -> tuple[Probe, ...]:
     # A request that changes nothing proves a route: GET (RFC 9110 §9.2.1).
     reads = [route for route in routes if not route.methods or "GET" in route.methods]
     calls = [
-        Probe(route.path.rstrip("/") + probe["path"], probe["expect"], host.replace("*", "probe"))
+        Probe(
+            route.path.rstrip("/") + probe["path"],
+            probe["expect"],
+            host.replace("*", "probe"),
+            tuple((name, values[0]) for name, values in route.headers),
+        )
         for route in reads or routes[:1]
         for host in route.hosts or ("",)
     ]
@@ -130,7 +136,8 @@ def _routes(spec: dict[str, Any], context: DocumentContext) -> list[Route]:
         methods, hosts = intern_part(tuple(route["methods"])), intern_part(tuple(route["hosts"]))
         context.findings.extend(find_unregistered(methods, (*at, "methods"), context.document))
         delegates = intern_part(tuple(route["delegates"]))
-        routes.append(Route(path, methods, hosts, at, delegates))
+        headers = read_route_headers(route["headers"], (*at, "headers"), context)
+        routes.append(Route(path, methods, hosts, at, delegates, headers))
     return routes
 
 
@@ -144,6 +151,9 @@ def _route_needs(routes: list[Route], strips: list[bool]) -> Iterable[RequiredCa
     hosts = next((route for route in routes if route.hosts), None)
     if hosts is not None:
         yield required("hosts", *hosts.pointer, "hosts")
+    headers = next((route for route in routes if route.headers), None)
+    if headers is not None:
+        yield required("route_headers", *headers.pointer, "headers")
     if False in strips:
         kept = routes[strips.index(False)]
         yield required("strip_path:false", *kept.pointer, "stripPath")

@@ -8,7 +8,7 @@ is broken. Between tenants no order of documents decides: `places` for routes, a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from stoa_gitops.catalog.evaluation.definitions import Route
@@ -22,20 +22,19 @@ from stoa_gitops.catalog.resolution.gateway_support import (
 )
 from stoa_gitops.catalog.resolution.places import PlaceChecks
 from stoa_gitops.catalog.resolution.resolved import ResolvedApi
+from stoa_gitops.catalog.resolution.slot_owners import SlotOwners
 from stoa_gitops.model.catalog import SAME_NAME
 from stoa_gitops.model.gateway_types import GatewayTypeInfo
 from stoa_gitops.model.grants import NO_GRANTS, Grants
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.routing import headers_text
 
 RouteSlot: TypeAlias = tuple[str, str]
 """(path, host) that a route listens on, host empty for all; or ("", name) in one name space."""
 
 _FEW: Final = 16
 """Routes of an API that are looked through quicker than a table is made."""
-
-_ANY: Final = " "
-"""Stands for every route of a slot, whatever its methods; no method is written so."""
 
 Conflict: TypeAlias = tuple[Key, LocatedFinding]
 
@@ -284,37 +283,6 @@ def _by_slot(routes: Iterable[Route]) -> dict[RouteSlot, list[Route]]:
     return found
 
 
-class _SlotOwners:
-    """Which API has a method of one slot first; by tenant, and in one step for each method."""
-
-    def __init__(self) -> None:
-        self._first: dict[tuple[str, str], tuple[int, ResolvedApi]] = {}
-        self._added: dict[tuple[str, str], tuple[int, ResolvedApi]] = {}
-        self._count = 0
-
-    def take(
-        self, route: Route, api: ResolvedApi, added: Collection[str] = ()
-    ) -> ResolvedApi | None:
-        """Return the API of the first route before this one that shares a method with it.
-
-        `added` are methods that the gateway adds to routes for a policy: it answers them itself, so
-        two routes of one tenant may share these, but not with one that names them.
-        """
-        tenant, first = api.document.tenant, self._first
-        # A route without methods listens on all of them, and is met by every other one.
-        asked = (*route.methods, "") if route.methods else (_ANY,)
-        met = [found for name in asked if (found := first.get((tenant, name))) is not None]
-        others = [self._added.get((tenant, name)) for name in route.methods]
-        others += [first.get((tenant, name)) for name in added if name not in route.methods]
-        met += [found for found in others if found is not None and found[1] is not api]
-        self._count += 1
-        for name in added if route.methods else ():
-            self._added.setdefault((tenant, name), (self._count, api))
-        for name in (*(route.methods or ("",)), _ANY):
-            first.setdefault((tenant, name), (self._count, api))
-        return min(met, key=lambda found: found[0])[1] if met else None
-
-
 def _one_route(
     gateway: GatewayInstance,
     slot: RouteSlot,
@@ -323,7 +291,7 @@ def _one_route(
     policy_methods: Mapping[str, tuple[str, ...]],
 ) -> Iterator[Conflict]:
     path, host = slot
-    owners = _SlotOwners()
+    owners = SlotOwners()
     for api in here:
         added = [m for name, more in policy_methods.items() if name in api.policies for m in more]
         for route in routes_of(api, slot):
@@ -334,8 +302,11 @@ def _one_route(
                 continue
             whose = "itself" if owner is api else owner.definition.key.short
             source = owner.definition.source
-            text = f"{host}{path} on {gateway.name} is taken by {whose} ({source})"
+            asked = headers_text(route.headers)
+            text = f"{host}{path}{asked} on {gateway.name} is taken by {whose} ({source})"
             hint = "give one of them another path, host or other methods"
+            if asked:
+                hint += ", or more headers than the other"
             yield _conflict(api, "route.collision", text, route, hint)
 
 

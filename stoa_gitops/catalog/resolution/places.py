@@ -222,7 +222,7 @@ class PlaceChecks:
 
 
 def _pattern(route: Route) -> RoutePattern:
-    return SEGMENTS.read({"path": route.path, "hosts": route.hosts, "methods": route.methods})
+    return SEGMENTS.read(route.matched)
 
 
 def _allows(route: Route, other: Key) -> bool:
@@ -318,9 +318,7 @@ class _GatewayClaims:
         for index, route in enumerate(api.definition.routes):
             if is_alone and not route.delegates and route.path.startswith(f"/apis/{key.tenant}/"):
                 continue
-            pattern = self._router.read_with(
-                {"path": route.path, "hosts": route.hosts, "methods": route.methods}, api.policies
-            )
+            pattern = self._router.read_with(route.matched, api.policies)
             strength = own_strength(key.tenant, pattern.path)
             if self._map.is_granted(key.tenant, route):
                 strength = Strength.GRANTED

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stoa_gitops.adapters.kong.entities.defaults import strip_defaults
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, NodeInfo
 from stoa_gitops.adapters.kong.mapping.mappers import compile_api, decompile_api
+from stoa_gitops.adapters.kong.mapping.routes import route_order
 from stoa_gitops.adapters.kong.mapping.rules import losses
 from stoa_gitops.adapters.kong.policies import MAPPINGS
 from stoa_gitops.catalog.documents.schemas import Schemas
@@ -81,6 +82,12 @@ paths = st.one_of(
 )
 
 
+def _headers(route: dict[str, Any]) -> dict[str, Any]:
+    found = {one["name"].lower(): one["values"] for one in route.get("headers", ())}
+    asked = {name: sorted({value.lower() for value in found[name]}) for name in sorted(found)}
+    return {"headers": [{"name": n, "values": v} for n, v in asked.items()]} if asked else {}
+
+
 @st.composite
 def odd_apis(draw: st.DrawFn) -> dict[str, Any]:
     root = schema("api.json")["properties"]["spec"]["properties"]
@@ -92,12 +99,12 @@ def odd_apis(draw: st.DrawFn) -> dict[str, Any]:
             "methods": sorted({method.upper() for method in route.get("methods", ())}),
             "hosts": sorted({host.lower() for host in route.get("hosts", ())}),
             "stripPath": route.get("stripPath", True),
+            **_headers(route),
         }
         for route in found["routes"]
     ]
     # Two equal ones collide, which validation refuses.
-    distinct = {(one["path"], *one["hosts"], "|", *one["methods"]): one for one in routes}
-    routes = sorted(distinct.values(), key=lambda one: (one["path"], one["hosts"], one["methods"]))
+    routes = sorted({str(one): one for one in routes}.values(), key=route_order)
     # Whom a plan is open to is the catalog's to know.
     plans = {
         plan["name"]: {name: value for name, value in plan.items() if name != "tenants"}

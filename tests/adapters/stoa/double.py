@@ -246,6 +246,7 @@ class StoaDouble:
         return {
             "api_id": body.get("api_id", body["id"]),
             "hosts": body.get("hosts", []),
+            **({"headers": body["headers"]} if body.get("headers") else {}),
             "strip_path": body.get("strip_path", True),
             "timeout_ms": body.get("timeout_ms", 30_000),
             "retries": body.get("retries", 0),

@@ -23,12 +23,18 @@ paths = names.map(lambda name: f"/apis/{name}")
 
 
 def order(route: dict[str, Any]) -> Any:
-    return route["path"], route["hosts"], route["methods"]
+    return route["path"], route["hosts"], route["methods"], str(route.get("headers", ""))
 
 
+asked = st.dictionaries(
+    st.sampled_from(["x-env", "x-v"]),
+    st.sets(st.sampled_from(["1", "a b", "c"]), min_size=1).map(sorted),
+    min_size=1,
+).map(lambda found: [{"name": name, "values": found[name]} for name in sorted(found)])
 routes = st.lists(
     st.fixed_dictionaries(
-        {"path": paths, "methods": methods, "hosts": hosts, "stripPath": st.booleans()}
+        {"path": paths, "methods": methods, "hosts": hosts, "stripPath": st.booleans()},
+        optional={"headers": asked},
     ),
     min_size=1,
     max_size=4,
@@ -81,7 +87,15 @@ plain_apis = st.builds(
         "plans": [],
         "routes": sorted(
             # It takes any one of two routes with one path.
-            {r["path"]: {**r, "hosts": [], "stripPath": True} for r in found}.values(),
+            {
+                r["path"]: {
+                    "path": r["path"],
+                    "methods": r["methods"],
+                    "hosts": [],
+                    "stripPath": True,
+                }
+                for r in found
+            }.values(),
             key=order,
         ),
     },

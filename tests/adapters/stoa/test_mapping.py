@@ -290,6 +290,11 @@ def test_the_hash_knows_no_secret(value: dict[str, Any]) -> None:
             {"routes": [{"path": "/a", "methods": [], "hosts": [], "stripPath": False}]},
             "strip_path:false",
         ),
+        (
+            {"routes": [{"path": "/a", "methods": [], "hosts": [], "stripPath": True,
+                         "headers": [{"name": "x-a", "values": ["1"]}]}]},
+            "route_headers",
+        ),
         ({"backend": {"url": "https://b", "timeout": "5s", "retries": 0}}, "timeout"),
         ({"backend": {"url": "https://b", "timeout": "30s", "retries": 1}}, "retries"),
         ({"backend": {"url": "builtin:echo", "timeout": "30s", "retries": 0}}, "builtin_echo"),

@@ -64,7 +64,15 @@ def odd_apis(draw: st.DrawFn) -> dict[str, Any]:
             "auth": {"in": where, "name": draw(names), "value": {"env": "K"}},
         },
         routes=[
-            {"path": "/b", "methods": [], "stripPath": True, "hosts": [draw(hosts).strip("[]")]}
+            {
+                "path": "/b",
+                "methods": [],
+                "stripPath": True,
+                "hosts": [draw(hosts).strip("[]")],
+                **draw(
+                    st.sampled_from(({}, {"headers": [{"name": "x-env", "values": ["a", "b c"]}]}))
+                ),
+            }
         ],
         plans=[{"name": "gold", **plan}],
     )

@@ -116,13 +116,14 @@ def test_a_line_break_in_a_part_is_never_written(part: str) -> None:
 
 _PREFIXES = st.sampled_from(["/", "/a", "/a/b", "/a/b/c", "/b", "/b/a", "/a/c"])
 _ROUTES = st.builds(
-    lambda number, prefix, hosts, methods: route(
-        prefix, f"r{number}", hosts=hosts, methods=frozenset(methods)
+    lambda number, prefix, hosts, methods, headers: route(
+        prefix, f"r{number}", hosts=hosts, methods=frozenset(methods), headers=headers
     ),
     st.integers(0, 8),
     _PREFIXES,
     st.sampled_from([(), ("h.test",), ("*.test",), ("h.test", "*.test")]),
     st.sampled_from([(), ("GET",), ("POST",)]),
+    st.sampled_from([(), (("x-a", ("1", "2")),), (("x-a", ("1",)), ("x-b", ("1",)))]),
 )
 
 

@@ -16,13 +16,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from stoa_proxy.core.match import select_route
 from stoa_proxy.core.table import RoutingTable
+from stoa_proxy.http.heads import Headers, RequestHead, lower_names
 from stoa_proxy.http.targets import read_target
 
 from stoa_gitops.adapters.kong.entities.entity import NodeInfo, Options
 from stoa_gitops.adapters.kong.mapping.route_order import foreign_patterns, router_of
 from stoa_gitops.adapters.kong.mapping.routes import kong_path
 from stoa_gitops.adapters.stoa.routing import LETTERS
-from stoa_gitops.model.routing import SEGMENTS, RoutePattern, Router
+from stoa_gitops.model.routing import SEGMENTS, RoutePattern, Router, read_headers
 from tests.laws import examples
 from tests.proxy.core.test_match import route as proxy_route
 
@@ -47,10 +48,31 @@ routes = st.fixed_dictionaries(
 )
 
 
+# Those of a request, and those that routes ask for; the last but one has two values of `x-a`.
+SENT = (
+    (), (("X-A", "1"),), (("X-A", "2"),), (("X-B", "1"),), (("X-A", "1"), ("X-B", "1")),
+    (("X-A", "2"), ("X-B", "1")), (("X-A", "1"), ("X-A", "2")),
+    (("X-A", "1"), ("X-A", "2"), ("X-B", "1")),
+)  # fmt: skip
+WITH_HEADERS = tuple(itertools.product(("/", "/a", "/a/b"), ("h.test", "other"), METHODS, SENT))
+asking_routes = st.fixed_dictionaries(
+    {
+        "path": st.sampled_from(("/", "/a", "/a/b")),
+        "hosts": st.sampled_from(([], ["h.test"])),
+        "methods": st.sampled_from(([], ["GET"], ["POST"])),
+        "headers": st.sampled_from(
+            ({}, {"x-a": "1"}, {"x-a": "2"}, {"x-a": "12"}, {"x-b": "1"},
+             {"x-a": "1", "x-b": "1"}, {"x-a": "2", "x-b": "1"})
+        ).map(lambda asked: [{"name": n, "values": list(asked[n])} for n in sorted(asked)]),
+    }
+)  # fmt: skip
+
+
 class Request(NamedTuple):
     path: str
     host: str
     method: str
+    headers: Headers = ()
 
 
 def data_plane(table: Sequence[Form], request: Request) -> int | None:
@@ -58,11 +80,13 @@ def data_plane(table: Sequence[Form], request: Request) -> int | None:
     made = RoutingTable.from_routes(
         proxy_route(
             form["path"], f"r{len(table) - index}", hosts=tuple(form["hosts"]),
-            methods=frozenset(form["methods"]),
+            methods=frozenset(form["methods"]), headers=read_headers(form),
         )
         for index, form in enumerate(table)
     )  # fmt: skip
-    match = made.find(request.host, read_target(request.path).segments)
+    sent = request.headers
+    head = RequestHead(request.method, request.path, sent, lower_names(sent), "192.0.2.1")
+    match = made.find(request.host, read_target(request.path).segments, head)
     found = select_route(match, request.method) if match is not None else None
     return None if found is None else len(table) - int(found.id[1:])
 
@@ -89,6 +113,9 @@ def _kong_matches(tree: Form, request: Request) -> bool:
     forms = [re.escape(host).replace(r"\*", ".+") for host in hosts]
     if hosts and not any(re.fullmatch(form, request.host) for form in forms):
         return False
+    for name, values in tree.get("headers", {}).items():
+        if not any(key.lower() == name and one in values for key, one in request.headers):
+            return False
     return not tree.get("paths") or any(
         re.match(path[1:], request.path) if path[0] == "~" else request.path.startswith(path)
         for path in tree["paths"]
@@ -98,27 +125,30 @@ def _kong_matches(tree: Form, request: Request) -> bool:
 def _kong_priority(tree: Form) -> int:
     """The 64 bits by which Kong 3.9 sorts (kong/router/transform.lua)."""
     hosts, paths = tree.get("hosts") or (), tree.get("paths") or ()
-    weight = bool(tree.get("methods")) + bool(hosts) + bool(paths)
+    asked = len(tree.get("headers") or ())
+    weight = bool(tree.get("methods")) + bool(hosts) + bool(paths) + bool(asked)
     is_regex = bool(paths) and paths[0].startswith("~")
     plain = bool(hosts) and not any("*" in host for host in hosts)
     length = len(paths[0]) if paths and not is_regex else 0
     # A negative one fills all higher bits, as it does in LuaJIT.
     order = int(tree.get("regex_priority") or 0) % (1 << 45) if is_regex else 0
-    return weight << 61 | plain << 60 | is_regex << 51 | order << 19 | length
+    return weight << 61 | plain << 60 | asked << 52 | is_regex << 51 | order << 19 | length
 
 
 def as_kong(form: Form, node: NodeInfo) -> Form:
     path = kong_path(form["path"], node)
     order = {"regex_priority": form["path"].count("/")} if path.startswith("~") else {}
-    return {"paths": [path], "hosts": form["hosts"], "methods": form["methods"], **order}
+    headers = {one["name"]: one["values"] for one in form.get("headers", ())}
+    named = {"hosts": form["hosts"], "methods": form["methods"], "headers": headers}
+    return {"paths": [path], **named, **order}
 
 
 def moved(
-    find: Any, table: Sequence[Form], new: Form, requests: Iterable[tuple[str, str, str]]
+    find: Any, table: Sequence[Form], new: Form, requests: Iterable[Iterable[Any]]
 ) -> set[int]:
     """The indices of routes that lose some request to a new one."""
     lost = set()
-    for request in map(Request._make, requests):
+    for request in itertools.starmap(Request, requests):
         before = find(table, request)
         if before is not None and find([*table, new], request) != before:
             lost.add(before)
@@ -132,6 +162,15 @@ def test_our_data_plane(table: list[Form], new: Form) -> None:
     assert moved(data_plane, table, new, REQUESTS) <= taken
     for index in taken:
         assert moved(data_plane, [table[index]], new, REQUESTS) == {0}
+
+
+@given(st.lists(asking_routes, max_size=3), asking_routes)
+@examples(150)
+def test_our_data_plane_with_headers(table: list[Form], new: Form) -> None:
+    taken = {i for i, form in enumerate(table) if _takes(SEGMENTS, new, form)}
+    assert moved(data_plane, table, new, WITH_HEADERS) <= taken
+    for index in taken:
+        assert moved(data_plane, [table[index]], new, WITH_HEADERS) == {0}
 
 
 @given(st.lists(routes, max_size=4), routes)
@@ -160,6 +199,19 @@ def test_kong_among_our_own_routes(node: NodeInfo, table: list[Form], new: Form)
     assert moved(kong, entities, as_kong(new, node), REQUESTS) <= taken
     for index in taken:
         assert moved(kong, [entities[index]], as_kong(new, node), REQUESTS) == {0}
+
+
+@given(st.sampled_from(NODES), st.lists(asking_routes, max_size=3), asking_routes)
+@examples(150)
+def test_kong_among_our_own_routes_with_headers(
+    node: NodeInfo, table: list[Form], new: Form
+) -> None:
+    router = router_of(node)
+    entities = [as_kong(form, node) for form in table]
+    taken = {i for i, form in enumerate(table) if _takes(router, new, form)}
+    assert moved(kong, entities, as_kong(new, node), WITH_HEADERS) <= taken
+    for index in taken:
+        assert moved(kong, [entities[index]], as_kong(new, node), WITH_HEADERS) == {0}
 
 
 foreign = st.fixed_dictionaries(

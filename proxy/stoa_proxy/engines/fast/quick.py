@@ -52,15 +52,24 @@ _LONGEST_KNOWN: Final = 1024
 
 
 class Block:
-    """The headers of a client, cleaned as `pipeline` cleans them; `state` is its `tracestate`."""
+    """The headers of a client, cleaned as `pipeline` cleans them; `state` is its `tracestate`.
 
-    __slots__ = ("headers", "host", "keys", "state")
+    `is_kept` is whether equal bytes lead to this very object again.
+    """
+
+    __slots__ = ("headers", "host", "is_kept", "keys", "state")
 
     def __init__(self, headers: Headers, keys: tuple[str, ...], host: str) -> None:
         self.headers = headers
         self.keys = keys
         self.host = host
-        self.state = parse_state(RequestHead("GET", "/", headers, keys, "").values("tracestate"))
+        self.is_kept = False
+        self.state = parse_state(self.head.values("tracestate"))
+
+    @property
+    def head(self) -> RequestHead:
+        """The head of some request with these headers, for what asks about headers alone."""
+        return RequestHead("GET", "/", self.headers, self.keys, "")
 
 
 class RoutePlan:
@@ -102,6 +111,11 @@ class Way(NamedTuple):
     plan: RoutePlan
 
 
+_WayKey = tuple["str | Block", bytes, str]
+# Stands for a path whose way depends on the headers of the request.
+_BY_HEADERS: Final = Way(RequestPath("", (), None), Match(0, ()), None)  # type: ignore[arg-type]
+
+
 class KnownResponse(NamedTuple):
     """What is made of the head of an upstream's response.
 
@@ -125,7 +139,7 @@ class QuickLane:
         self._table: RoutingTable | None = None
         self._blocks: dict[bytes, Block | None] = {}
         self._plans: dict[int, tuple[Route, RoutePlan | None]] = {}
-        self._ways: dict[tuple[str, bytes, str], Way | None] = {}
+        self._ways: dict[_WayKey, Way | None] = {}
         self._responses: dict[bytes, KnownResponse | None] = {}
 
     def read_line(self, data: bytes) -> re.Match[bytes] | None:
@@ -147,10 +161,13 @@ class QuickLane:
             if len(self._blocks) >= _MOST_KNOWN:
                 self._blocks.clear()
             self._blocks[block] = found
+            if found is not None:
+                found.is_kept = True
         return found
 
-    def find_way(self, host: str, raw_path: bytes, method: str) -> Way | None:
+    def find_way(self, block: Block, raw_path: bytes, method: str) -> Way | None:
         """Return where a path leads; None where it is not to be served here."""
+        host = block.host
         table = self._engine.store.table
         if table is not self._table:
             self._table = table
@@ -158,19 +175,39 @@ class QuickLane:
             self._ways.clear()
         key = (host, raw_path, method)
         try:
-            return self._ways[key]
+            found = self._ways[key]
         except KeyError:
-            pass
-        found = self._find_way(table, host, raw_path.decode(), method)
+            found = self._find_way(table, block, raw_path.decode(), method)
+            self._remember(key, raw_path, found)
+        if found is not _BY_HEADERS:
+            return found
+        by_block = (block, raw_path, method)
+        try:
+            return self._ways[by_block]
+        except KeyError:
+            found = self._find_way(table, block, raw_path.decode(), method, head=block.head)
+            if block.is_kept:
+                self._remember(by_block, raw_path, found)
+            return found
+
+    def _remember(self, key: _WayKey, raw_path: bytes, way: Way | None) -> None:
         if len(raw_path) <= _LONGEST_KNOWN:
             if len(self._ways) >= _MOST_KNOWN:
                 self._ways.clear()
-            self._ways[key] = found
-        return found
+            self._ways[key] = way
 
-    def _find_way(self, table: RoutingTable, host: str, path: str, method: str) -> Way | None:
+    def _find_way(
+        self,
+        table: RoutingTable,
+        block: Block,
+        path: str,
+        method: str,
+        head: RequestHead | None = None,
+    ) -> Way | None:
         parsed = RequestPath(path, tuple(path[1:].split("/")), None, is_plain=True)
-        match = table.find(host, parsed.segments)
+        if head is None and table.asks_headers(parsed.segments):
+            return _BY_HEADERS
+        match = table.find(block.host, parsed.segments, head)
         if match is None:
             return None
         routes = match.routes

@@ -219,14 +219,14 @@ class QuickCheck:
         sidecar, table = self._lane.sidecar, self._engine.store.table
         text = None if query is None else query.decode()
         path = RequestPath(raw, tuple(raw[1:].split("/")), text, is_plain=True)
-        match = table.find(block.host, path.segments)
-        if match is None:
-            return None
         target = raw if text is None else f"{raw}?{text}"
         head = RequestHead(
             block.method or method, target, block.headers, block.keys, block.client, block.scheme,
             peer=block.peer,
         )  # fmt: skip
+        match = table.find(block.host, path.segments, head)
+        if match is None:
+            return None
         context = sidecar.make_context(head, path, block.host, match, table)
         if isinstance(context, Respond):
             return None

@@ -75,7 +75,7 @@ class QuickExchange:
             return False
         raw_method, raw_path, query = line.groups()
         method = raw_method.decode()
-        way = lane.find_way(block.host, raw_path, method)
+        way = lane.find_way(block, raw_path, method)
         if way is None:
             return False
         # From here on the request is this one's.

@@ -17,7 +17,7 @@ from typing import Any, Final
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.mapping.routes import canonical_path, normal_path
 from stoa_gitops.adapters.kong.policies import MAPPINGS
-from stoa_gitops.model.routing import Rank, RoutePattern, Router, methods_meet
+from stoa_gitops.model.routing import Rank, RoutePattern, Router, methods_meet, read_headers
 
 TRADITIONAL: Final = "traditional_compatible"
 
@@ -47,19 +47,27 @@ def _reader(*, by_letters: bool) -> Router:
         path = normal_path(str(route["path"]))
         hosts = tuple(str(host).lower() for host in route.get("hosts") or ())
         methods = tuple(route.get("methods") or ())
+        headers = read_headers(route)
         is_regex = not by_letters and path != "/"
         rank = _rank(
-            weight=1 + bool(hosts) + bool(methods),
+            weight=1 + bool(hosts) + bool(methods) + bool(headers),
             hosts=hosts,
-            headers=0,
+            headers=len(headers),
             is_regex=is_regex,
             priority=path.count("/") if is_regex else 0,
             length=0 if is_regex else len(path),
         )
         return RoutePattern(
-            path, hosts, frozenset(methods), by_letters=by_letters, low=rank, high=rank
+            path,
+            hosts,
+            frozenset(methods),
+            by_letters=by_letters,
+            low=rank,
+            high=rank,
+            headers=headers,
         )
 
+    # Of a header that comes several times any value counts, so that no two routes exclude another.
     return Router(
         read, _wins, by_letters=by_letters, reaches_below=True, policy_methods=_POLICY_METHODS
     )

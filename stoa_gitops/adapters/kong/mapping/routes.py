@@ -15,6 +15,7 @@ from typing import Any, Final
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import entity_name, owner_tag, tag_values
 from stoa_gitops.model.losses import Loss
+from stoa_gitops.model.routing import HeaderValues, read_headers
 
 _ADDED: Final = "stoa-method"
 """Tag of a route for a method that a policy needs of it and no document names."""
@@ -26,6 +27,9 @@ _ESCAPED: Final = re.compile(r"\\([.+()$])")
 # What kong_path writes, and nothing else: any other expression is no path of ours.
 _FORM: Final = re.compile(r"~((?:/(?:[A-Za-z0-9_~!&',;=:@%-]|\\[.+()$])+)+)\(\?:/\|\$\)")
 _ENCODED: Final = re.compile(r"%([0-9A-Fa-f]{2})")
+# What a document may say of a header (schemas/v1alpha1/api.json).
+_HEADER: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,98}[A-Za-z0-9])?")
+_HEADER_VALUE: Final = re.compile(r"(?!~\*)[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?")
 # RFC 3986 §2.2; Kong keeps escapes of these and decodes all others before it compares.
 _RESERVED: Final = frozenset("!*'();:@&=+$,/?%#[]")
 # RFC 3986 §2.3.
@@ -112,6 +116,8 @@ def _route(
         added = sorted(set(further_methods) - set(route["methods"]))
         tree["methods"] = sorted([*route["methods"], *added])
         tree["tags"] += [f"{_ADDED}:{method}" for method in added]
+    if route.get("headers"):
+        tree["headers"] = {one["name"]: list(one["values"]) for one in route["headers"]}
     if not route["stripPath"]:
         tree["strip_path"] = False
     return tree
@@ -133,17 +139,38 @@ def read_routes(trees: Sequence[JsonTree]) -> list[tuple[JsonTree, JsonTree]]:
 
 
 def _canonical(path: str, tree: JsonTree) -> JsonTree:
+    headers = canonical_headers(tree)
     return {
         "path": path,
         "methods": sorted(set(tree.get("methods") or ()) - set(tag_values(tree, "method"))),
         "hosts": sorted({host.lower() for host in tree.get("hosts") or ()}),
         "stripPath": tree.get("strip_path") is not False,
+        **({"headers": headers} if headers else {}),
     }
 
 
-def route_order(route: Mapping[str, Any]) -> tuple[str, list[str], list[str]]:
+def canonical_headers(tree: JsonTree) -> list[JsonTree] | None:
+    """Return the headers that a route of Kong asks for; None where no document can say that.
+
+    Kong compares values whatever the case of letters, takes `_` in names for `-`, and a value that
+    begins with `~*` for an expression (kong/router/transform.lua of 3.9, compat.lua of 3.4).
+    """
+    found: dict[str, list[str]] = {}
+    for name, values in (tree.get("headers") or {}).items():
+        key = name.lower()
+        if key in found or not _HEADER.fullmatch(name) or not values:
+            return None
+        if not isinstance(values, list):
+            return None
+        if not all(isinstance(one, str) and _HEADER_VALUE.fullmatch(one) for one in values):
+            return None
+        found[key] = sorted({value.lower() for value in values})
+    return [{"name": name, "values": found[name]} for name in sorted(found)]
+
+
+def route_order(route: Mapping[str, Any]) -> tuple[str, list[str], list[str], HeaderValues]:
     """Sort routes as the canonical form does."""
-    return route["path"], route["hosts"], route["methods"]
+    return route["path"], route["hosts"], route["methods"], read_headers(route)
 
 
 def path_mode(tree: JsonTree, node: NodeInfo) -> str | list[str] | None:

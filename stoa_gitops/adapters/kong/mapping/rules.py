@@ -47,8 +47,9 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 """Capability -> the plugins that it is written with."""
 
 _ALWAYS: Final = (
-    "api", "backends", "hosts", "strip_path:false", "timeout", "retries", "multiple_routes",
-    "archive", *(f"policy:{name}" for name, mapping in MAPPINGS.items() if not mapping.plugins),
+    "api", "backends", "hosts", "route_headers", "strip_path:false", "timeout", "retries",
+    "multiple_routes", "archive",
+    *(f"policy:{name}" for name, mapping in MAPPINGS.items() if not mapping.plugins),
 )  # fmt: skip
 CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
     "basic": "no policy of the catalog asks for a user name and password",

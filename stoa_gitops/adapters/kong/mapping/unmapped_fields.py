@@ -15,7 +15,7 @@ from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import MARK
 from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities
 from stoa_gitops.adapters.kong.mapping.plugins import policy_of_plugin
-from stoa_gitops.adapters.kong.mapping.routes import path_mode
+from stoa_gitops.adapters.kong.mapping.routes import canonical_headers, path_mode
 from stoa_gitops.adapters.kong.policies import MAPPINGS
 from stoa_gitops.model.canonical import Json
 from stoa_gitops.model.keys import API
@@ -145,6 +145,7 @@ def _routes(
     for index, (tree, written) in enumerate(zip(origins, rebuilt.routes, strict=True)):
         # A path that is held in another manner has the priority of that manner.
         ignored = _READ_OF_ROUTES | ({"regex_priority"} if path_mode(tree, node) else set())
+        ignored |= {"headers"} if canonical_headers(tree) is not None else set()
         yield from field_differences("routes", tree, written, f"routes.{index}.", ignored).items()
         if _stem(tree) != _stem(written) and _has_same_mark(tree, written):
             # Names are unique on a node: under another one it may keep a route of ours from coming.

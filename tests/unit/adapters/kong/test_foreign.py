@@ -108,13 +108,35 @@ def test_an_expression_of_others_is_named_and_not_guessed() -> None:
 
 def test_fields_without_a_place_in_the_catalog_are_left() -> None:
     _, left = read(
-        route(paths=["/"], headers={"x": ["1"]}, preserve_host=True),
+        route(paths=["/"], headers={"x": ["~*1"]}, preserve_host=True),
         plugin("rate-limiting", {"year": 5, "minute": 2, "limit_by": "credential"}),
     )
     assert left == {
         "api": {"routes.0.headers": "another value", "routes.0.preserve_host": True},
         "rate_limit": {"config.year": 5, "config.limit_by": "credential"},
     }
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"X-Env": ["Blue", "azure"], "x-v": ["2"]},
+         [{"name": "x-env", "values": ["azure", "blue"]}, {"name": "x-v", "values": ["2"]}]),
+        ({"x": ["1", "~*^a"]}, None),
+        ({"X-A": ["1"], "x-a": ["2"]}, None),
+        ({"x_a": ["1"]}, None),
+        ({"x": []}, None),
+        ({"x": ["ä"]}, None),
+        ({"x": "1"}, None),
+    ],
+)  # fmt: skip
+def test_headers_of_others_are_read_where_a_document_can_say_them(
+    headers: dict[str, Any], expected: Any
+) -> None:
+    parts, left = read(route(paths=["/"], headers=headers))
+    assert parts.api is not None
+    assert parts.api["routes"][0].get("headers") == expected
+    assert ("routes.0.headers" in left.get("api", {})) is (expected is None)
 
 
 @pytest.mark.parametrize(

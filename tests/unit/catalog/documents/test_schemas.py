@@ -114,7 +114,8 @@ def test_defaults_of_an_api_stand_in_the_schema(document: Callable[..., str]) ->
         "version": "1", "active": True, "plans": [], "policies": [], "loadBalancing": "weighted",
         "backend": {"url": "https://x", "timeout": "30s", "retries": 0},
         "routes": [
-            {"path": "/x", "methods": [], "hosts": [], "stripPath": True, "delegates": []}
+            {"path": "/x", "methods": [], "hosts": [], "headers": [], "stripPath": True,
+             "delegates": []}
         ],
     }  # fmt: skip
 

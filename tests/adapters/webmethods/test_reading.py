@@ -235,3 +235,40 @@ async def test_the_path_setting_of_the_gateway_is_asked_for(old: Bed) -> None:
         assert find is not None
         found = [one for one in find("api", api("crm")) if setting in one.message]
         assert len(found) == count
+
+
+async def test_ids_that_are_none_are_not_asked_for_and_hide_nothing(new: Bed) -> None:
+    """Others may link their applications to anything; what was applied is asked for first."""
+    await new.rig.converge(new.specs)
+    odd = ["../alias", "a b", "x?y=z", "é", "", {"id": None}, *(f"gone-{n}" for n in range(200))]
+    body = {"id": "theirs", "name": "theirs", "description": "", "identifiers": [],
+            "consumingAPIs": odd}  # fmt: skip
+    new.double.store.applications.put("theirs", body)
+    ours = next(one for one in new.double.store.applications if one["name"] != "theirs")
+    assert new.rig.restart is not None
+    assert new.rig.lists is not None
+    await new.rig.restart()
+    new.rig.lists.leave_out(ours["id"])
+    new.double.requests.clear()
+    plan = await new.rig.plan(new.specs)
+    assert plan.complete, plan.error
+    assert MOBILE not in {change.key for change in plan.changes}
+    asked = [line for line in new.double.requests if "/apis/" in line]
+    assert len(asked) <= 40 + len(new.double.store.apis)
+    assert not [line for line in asked if line.rpartition("/")[2] in ("alias", "a b", "x", "é")]
+
+
+async def test_a_definition_that_is_no_definition_holds_nothing_up(new: Bed) -> None:
+    specs = {CRM: api("crm"), BILLING: api("billing")}
+    await new.rig.converge(specs)
+    deep: dict[str, Any] = {}
+    for _ in range(400):
+        deep = {"x": deep}
+    held = new.api("acme-crm")
+    held["apiDefinition"] = {**held["apiDefinition"], "info": [deep], "x": deep}
+    held["lastModified"] = "2026-12-01 00:00:00 GMT"
+    plan = await new.rig.plan(specs)
+    assert plan.complete, plan.error
+    assert [change.key for change in plan.changes] == [CRM]
+    await new.rig.converge(specs)
+    assert (await new.rig.plan(specs)).is_empty

@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 _SECTION: Final = re.compile(r"([a-z0-9_]+):")
 """Type of the entities that follow: all else in an export is indented or an item of a list."""
 
-_ID: Final = re.compile(r"[ -]+id: ['\"]?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})['\"]?")
+# At the indent of an entity's own fields: texts of several lines are further in, so that none of
+# a tenant's is taken for ids.
+_ID: Final = re.compile(r"[ -] id: ['\"]?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})['\"]?")
 
 
 def is_proven(snapshot: NodeSnapshot) -> bool:
@@ -50,7 +52,7 @@ async def find_unlisted(
         if section == "targets":
             unread.append(f"no list of targets has {ident}, which the node holds")
         elif section in collections:
-            # What only looks like an id, in a text of a plugin's configuration, is not there.
+            # Deleted since: the hash tells.
             tree = await client.find_entity(collections[section], ident, f"{section}/{ident}")
             if tree is not None:
                 found.setdefault(section, []).append(tree)

@@ -89,9 +89,9 @@ def content_print(definition: object) -> str:
     }
     try:
         return _print_of(_stored_form(kept, ""))
-    except RecursionError:
-        # No import of ours is as deep.
-        return "too deep"
+    except (RecursionError, ValueError):
+        # No import of ours is as deep, or has a number that is none.
+        return "unreadable"
 
 
 def _stored_form(node: Any, name: str) -> Any:

@@ -9,11 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import Any, Final, TypeAlias
 
 from stoa_gitops.adapters.webmethods.api.client import FIELDS, WebMethodsClient
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
+from stoa_gitops.adapters.webmethods.mapping.applications import linked_apis
 from stoa_gitops.adapters.webmethods.node.expectations import Expectations
 from stoa_gitops.adapters.webmethods.node.gathering import Listed, enforced, policy_id_of
 from stoa_gitops.adapters.webmethods.node.snapshot import Snapshot
@@ -27,6 +37,9 @@ MOST: Final = 40
 """Objects of a kind that are asked for by their ids: a person may have deleted thousands."""
 
 _AT_A_TIME: Final = 4
+
+_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
+"""GUIDs, and the names that objects of the product itself have for ids."""
 
 Find: TypeAlias = "Callable[[str], Awaitable[JsonTree | None]]"
 
@@ -63,9 +76,9 @@ class MissingObjects:
             ("policy", _policies(listed), client.find_policy),
             ("alias", _aliases(before), client.find_alias),
         ):
-            missing = self._not_listed(listed, kind, wanted) - deleted
+            missing = self._not_listed(listed, kind, wanted, deleted)
             found |= await self._add(listed, kind, missing, find)
-        missing = self._not_listed(listed, "policy_action", _actions(listed)) - deleted
+        missing = self._not_listed(listed, "policy_action", _actions(listed), deleted)
         found |= await self._add_actions(listed, missing)
         self._tell(frozenset(found))
         return frozenset(found)
@@ -77,8 +90,7 @@ class MissingObjects:
         for group in before.groups.values() if before is not None else ():
             yield group.held.api_id
         for tree in listed["application"]:
-            links = tree.get("consumingAPIs")
-            yield from (str(one) for one in (links if isinstance(links, list) else ()))
+            yield from sorted(linked_apis(tree))
         for tree in listed["url_alias"]:
             yield str(tree.get("apiId") or "")
 
@@ -87,14 +99,19 @@ class MissingObjects:
         for tree in before.applications if before is not None else ():
             yield str(tree.get("id") or "")
 
-    def _not_listed(self, listed: Listed, kind: str, wanted: Iterable[str]) -> set[str]:
-        return {*wanted} - {str(tree.get("id")) for tree in listed[kind]} - self._gone - {""}
+    def _not_listed(
+        self, listed: Listed, kind: str, wanted: Iterable[str], deleted: Collection[str]
+    ) -> list[str]:
+        """Return the ids that a list does not have, what was applied first."""
+        known = {str(tree.get("id")) for tree in listed[kind]} | self._gone | {*deleted}
+        # Others may have written anything into what names an object: it is sent as part of a path.
+        return [i for i in dict.fromkeys(wanted) if i not in known and _ID.fullmatch(i)]
 
     # asking for it
 
-    async def _add(self, listed: Listed, kind: str, missing: set[str], find: Find) -> set[str]:
+    async def _add(self, listed: Listed, kind: str, missing: Sequence[str], find: Find) -> set[str]:
         """Ask for objects one by one, and add those that are there."""
-        asked = sorted(missing)[:MOST]
+        asked = missing[:MOST]
         added: set[str] = set()
         for start in range(0, len(asked), _AT_A_TIME):
             part = asked[start : start + _AT_A_TIME]
@@ -107,23 +124,23 @@ class MissingObjects:
         self._refuse_more(kind, missing, asked, added)
         return added
 
-    async def _add_actions(self, listed: Listed, missing: set[str]) -> set[str]:
+    async def _add_actions(self, listed: Listed, missing: Sequence[str]) -> set[str]:
         """Ask for policy actions, all of them with one call."""
-        asked = sorted(missing)[:MOST]
+        asked = missing[:MOST]
         if not asked:
             return set()
         trees = {str(one.get("id")): one for one in await self._client.policy_actions(asked)}
-        added = trees.keys() & missing
+        added = trees.keys() & {*asked}
         listed["policy_action"] += [_as_listed(trees[ident], ident) for ident in sorted(added)]
         self._gone |= {*asked} - added
         self._refuse_more("policy_action", missing, asked, added)
         return {*added}
 
     def _refuse_more(
-        self, kind: str, missing: set[str], asked: Iterable[str], added: Iterable[str]
+        self, kind: str, missing: Sequence[str], asked: Iterable[str], added: Iterable[str]
     ) -> None:
         """Raise GatewayBusy where more is missing than was asked for, and some of it is there."""
-        left, there = missing - {*asked}, sorted(added)
+        left, there = {*missing} - {*asked}, sorted(added)
         if left and there:
             raise GatewayBusy(
                 f"the search misses objects ({kind} {there[0]} and {len(missing) - 1} others at "

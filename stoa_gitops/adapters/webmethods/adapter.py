@@ -70,8 +70,8 @@ class WebMethodsAdapter(GatewayAdapter):
         self._apis = ApiWriter(self.client, self.session, connection.owner)
         self._consumers = ConsumerWriter(self.client, self.session, self._apis, connection.owner)
         self._owner = connection.owner
-        self._objects = GatewayObjects(self.client, connection.owner)
-        self._globals = GlobalPolicies(self.client, connection.owner)
+        self._objects = GatewayObjects(self.client, connection.owner, self.session.missing.known_id)
+        self._globals = GlobalPolicies(self.client, connection.owner, self.session.missing.known_id)
         self._extended = ExtendedLists(self._objects, self._globals, self.session, options)
         self._ruled: GatewayInfo | None = None
         self._rules = RULES

@@ -117,3 +117,29 @@ def test_options_of_a_gateway_are_objects_of_its_catalog(option: str) -> None:
     assert (resource.key, resource.source) == (Key(kind, "", "one"), source)
     assert resource.hints.requires == (kind,)
     assert gateway_objects(instance, gateway_types().get("kong")) == {}
+
+
+async def test_a_list_that_misses_one_makes_none_a_second_time(old: Bed) -> None:
+    wanted = {**specs(), CRM: api("crm"), Key("global_policy", "", EXTENDED["global_policy"][0]): (
+        dict(EXTENDED["global_policy"][1])
+    )}  # fmt: skip
+    await old.rig.converge(wanted)
+    assert (await old.rig.plan(wanted)).is_empty
+    store = old.double.store
+    kinds = (store.aliases, store.scopes, store.strategies, store.policies)
+    before = [[one["id"] for one in kind] for kind in kinds]
+    assert old.rig.lists is not None
+    assert old.rig.restart is not None
+    for key, record in dict(old.rig.records).items():
+        if key == CRM:
+            continue
+        await old.rig.restart()
+        old.rig.lists.leave_out(record.gateway_id)
+        plan = await old.rig.plan(wanted)
+        assert [change.key for change in plan.changes] == [key]
+        await old.rig.execute(plan)
+        old.rig.lists.heal()
+        assert [[one["id"] for one in kind] for kind in kinds] == before, key
+        await old.rig.converge(wanted)
+    await old.rig.restart()
+    assert (await old.rig.plan(wanted)).is_empty

@@ -191,9 +191,13 @@ class WebMethodsClient:
         listed = trees_in(found, "applications") if found is not None else []
         return listed[0] if listed else None
 
+    async def find_object(self, path: str, ident: str, envelope: str) -> JsonTree | None:
+        """Return an object of the whole gateway by its id; None where there is none."""
+        return _inner(await self._find(path, ident, f"{envelope} {ident}"), envelope)
+
     async def find_alias(self, alias_id: str) -> JsonTree | None:
         """Return an alias; None where there is none."""
-        return _inner(await self._find("/alias", alias_id, f"alias {alias_id}"), "alias")
+        return await self.find_object("/alias", alias_id, "alias")
 
     async def find_url_alias(self, name: str) -> JsonTree | None:
         """Return a URL alias by its name; None where there is none."""

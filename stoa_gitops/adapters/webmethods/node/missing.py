@@ -56,6 +56,11 @@ class MissingObjects:
         self._told: frozenset[str] = frozenset()
         self.records: Mapping[Key, AppliedRecord] = {}
 
+    def known_id(self, key: Key) -> str:
+        """Return the id under which an object was applied; empty for none."""
+        record = self.records.get(key)
+        return record.gateway_id if record is not None and _ID.fullmatch(record.gateway_id) else ""
+
     def forget(self) -> None:
         """Ask again for what was gone."""
         self._gone.clear()

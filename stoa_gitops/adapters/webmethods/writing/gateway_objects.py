@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult, ListItem, ObjectSpec, list_item
@@ -29,10 +29,15 @@ _DUPLICATE: Final = frozenset({400, 409})
 
 
 class GatewayObjects:
-    """Objects of one gateway that belong to no tenant."""
+    """Objects of one gateway that belong to no tenant.
 
-    def __init__(self, client: WebMethodsClient, owner: str) -> None:
-        self._client, self._owner = client, owner
+    known_id  returns the id of what was applied: a list may miss it
+    """
+
+    def __init__(
+        self, client: WebMethodsClient, owner: str, known_id: Callable[[Key], str]
+    ) -> None:
+        self._client, self._owner, self._known_id = client, owner, known_id
 
     async def list_objects(self, kind: str) -> list[ListItem]:
         """Return the objects of a kind that a catalog wrote. Raises GatewayError."""
@@ -70,15 +75,16 @@ class GatewayObjects:
     async def _find(self, key: Key) -> JsonTree | None:
         """Return the object of a name; raises ObjectConflict where it is not ours."""
         of_kind = KINDS[key.kind]
-        for tree in await self._client.list_names(of_kind.path, of_kind.listed):
-            if tree.get(of_kind.name) == key.name:
-                if not is_of(tree, self._owner, key):
-                    raise ObjectConflict(
-                        f"the gateway has a {key.kind} {key.name} that this catalog did not write: "
-                        "give one of them another name"
-                    )
-                return tree
-        return None
+        listed = await self._client.list_names(of_kind.path, of_kind.listed)
+        tree = next((one for one in listed if one.get(of_kind.name) == key.name), None)
+        if tree is None and (ident := self._known_id(key)):
+            tree = await self._client.find_object(of_kind.path, ident, of_kind.envelope)
+        if tree is not None and not is_of(tree, self._owner, key):
+            raise ObjectConflict(
+                f"the gateway has a {key.kind} {key.name} that this catalog did not write: give "
+                "one of them another name"
+            )
+        return tree
 
     async def delete(self, kind: str, gateway_id: str) -> AdapterResult:
         """Delete an object of ours; absent is success. Raises GatewayError."""

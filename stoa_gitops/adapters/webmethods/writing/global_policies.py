@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult, ListItem, ObjectSpec
@@ -37,8 +37,10 @@ log = logging.getLogger(__name__)
 class GlobalPolicies:
     """Global policies of one gateway. Public methods raise StoaGitopsError."""
 
-    def __init__(self, client: WebMethodsClient, owner: str) -> None:
-        self._client, self._owner = client, owner
+    def __init__(
+        self, client: WebMethodsClient, owner: str, known_id: Callable[[Key], str]
+    ) -> None:
+        self._client, self._owner, self._known_id = client, owner, known_id
         self._policies = PolicyWriter(client)
 
     async def list_objects(self, info: GatewayInfo) -> list[ListItem]:
@@ -102,7 +104,11 @@ class GlobalPolicies:
                     f"the gateway has a global policy {policy_name(key)} that this catalog did not "
                     "write: give one of them another name"
                 )
-        return None
+        # A list may miss what was applied.
+        ident = self._known_id(key)
+        held = await self._client.find_policy(ident) if ident else None
+        found = read_global(held) if held is not None else None
+        return held if found is not None and found[:2] == (self._owner, key) else None
 
     async def _activate(
         self, policy_id: str, key: Key, value: Mapping[str, Any], snapshot: Snapshot

@@ -37,6 +37,7 @@ _BALANCERS: Final = {
 }  # fmt: skip
 _ALGORITHMS: Final = {theirs: ours for ours, theirs in _BALANCERS.items()} | {"RANDOM": "random"}
 
+_USERINFO: Final = re.compile(r"://[^/\s@]*@")
 _PLAIN_URL: Final = re.compile(r"https?://[^\s{}]+")
 
 
@@ -158,7 +159,8 @@ def _read_targets(group: Mapping[str, Any]) -> Iterator[JsonTree]:
         target = str((endpoint.get("configuration") or {}).get("target") or "")
         if not target:
             raise ValueError("its endpoint has no target")
-        yield {"url": target, "weight": int(endpoint.get("weight", 1))}
+        # No document has a URL with a password in it (schema of the API).
+        yield {"url": _USERINFO.sub("://", target), "weight": int(endpoint.get("weight", 1))}
 
 
 def read_retries(definition: Mapping[str, Any]) -> int:

@@ -6,6 +6,7 @@ API. Policies of Gravitee are no objects: they are steps of flows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -14,6 +15,12 @@ from stoa_gitops.adapters.gravitee.entities.parts import JsonTree
 PREFIX: Final = "stoa:"
 LIMITS: Final = "limits"
 """Name of the flow of a plan that has limits."""
+
+CREDENTIAL: Final = re.compile(
+    "authorization|cookie|token|secret|password|credential|api-?_?key|signature", re.IGNORECASE
+)
+"""Names of headers whose values are left out of what others wrote: a policy has no place for them.
+"""
 
 _ALL: Final[JsonTree] = {"type": "HTTP", "path": "/", "pathOperator": "STARTS_WITH", "methods": []}
 

@@ -7,6 +7,7 @@ may be secrets are not shown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -36,7 +37,16 @@ _COMPARED: Final = (
 """Fields of a definition that are compared as a whole; flows and plans are compared by name, and
 what the canonical form has (name, version, state, properties) is read."""
 
-_SECRET: Final = frozenset({"headers", "value", "password", "resolverParameter"})
+_SECRET: Final = frozenset(
+    {"headers", "value", "resolverParameter", "content", "body", "script", "condition"}
+)
+_CREDENTIAL: Final = re.compile(
+    "secret|passw|passphrase|token|credential|authorization|signature|private|keystore"
+    "|api-?_?key$|keycontent",
+    re.IGNORECASE,
+)
+_USERINFO: Final = re.compile(r"://[^/\s@]*@")
+"""Fields of plugins whose values may be secrets, and values that are."""
 
 
 def find_unmapped_fields(
@@ -172,8 +182,17 @@ def differences(wanted: Any, held: Any, path: str) -> Iterator[tuple[str, Json]]
     elif isinstance(wanted, list):
         yield from _list_differences(wanted, held if isinstance(held, list) else [], path)
     elif not _is_same(wanted, held):
-        is_secret = isinstance(wanted, Secret) or any(part in _SECRET for part in path.split("."))
-        yield path, HIDDEN if is_secret else (MISSING if held is None else _shown(held, name))
+        if held is None and not isinstance(wanted, Secret):
+            yield path, MISSING
+        else:
+            yield path, HIDDEN if _may_be_secret(wanted, held, path) else _shown(held, name)
+
+
+def _may_be_secret(wanted: Any, held: Any, path: str) -> bool:
+    """Whether a value of a gateway is kept to ourselves: by what it is, or where it stands."""
+    if isinstance(wanted, Secret) or _USERINFO.search(str(held)):
+        return True
+    return any(part in _SECRET or _CREDENTIAL.search(part) for part in path.split("."))
 
 
 def _list_differences(

@@ -5,12 +5,12 @@ Its `addHeaders` puts a value in the place of others, and `appendHeaders` beside
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from stoa_gitops.adapters.gravitee.entities.parts import JsonTree
 from stoa_gitops.adapters.gravitee.mapping.flows import (
+    CREDENTIAL,
     make_flow,
     make_step,
     names_and_values,
@@ -25,11 +25,6 @@ _TYPE: Final = "headers"
 _PLUGIN: Final = "transform-headers"
 _SIDES: Final = ("request", "response")
 _LISTS: Final = {"set": "addHeaders", "add": "appendHeaders"}
-_CREDENTIAL: Final = re.compile(
-    "authorization|cookie|token|secret|password|credential|api-?_?key|signature", re.IGNORECASE
-)
-"""Names of headers whose values are left out of what others wrote: a policy has no place for them.
-"""
 
 
 def _write(definition: JsonTree, config: Config, _: Place) -> None:
@@ -68,7 +63,7 @@ def _read_edits(configuration: Mapping[str, Any], *, is_ours: bool) -> JsonTree:
     for ours, theirs in _LISTS.items():
         values = read_headers(configuration.get(theirs))
         found[ours] = {
-            name: value for name, value in values.items() if is_ours or not _CREDENTIAL.search(name)
+            name: value for name, value in values.items() if is_ours or not CREDENTIAL.search(name)
         }
     return {**found, "remove": sorted(configuration.get("removeHeaders") or ())}
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from stoa_gitops.adapters.gravitee.entities.parts import JsonTree
 from stoa_gitops.adapters.gravitee.mapping.flows import (
+    CREDENTIAL,
     make_flow,
     make_step,
     names_and_values,
@@ -43,7 +44,11 @@ def _read(definition: Mapping[str, Any], place: Place) -> JsonTree | None:
         configuration = step.get("configuration") or {}
         return {
             "status": int(configuration.get("status") or 200),
-            "headers": read_headers(configuration.get("headers")),
+            "headers": {
+                name: value
+                for name, value in read_headers(configuration.get("headers")).items()
+                if place.is_ours or not CREDENTIAL.search(name)
+            },
             "body": str(configuration.get("content") or ""),
         }
     return None

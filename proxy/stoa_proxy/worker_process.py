@@ -125,7 +125,8 @@ class Worker:
             case "listen":
                 await self._listen(message)
             case "collect":
-                self._channel.reply(message, self._report())
+                self._send_report()
+                self._channel.reply(message, {})
             case "ask":
                 self._begin(self._answer(message))
             case "drain":
@@ -134,7 +135,7 @@ class Worker:
     async def beat(self) -> None:
         """Say once a second what was counted, and that this process is well."""
         while True:
-            self._channel.send(Message("report", self._report()))
+            self._send_report()
             await asyncio.sleep(BEAT_SECONDS)
 
     def end(self, drain_seconds: float) -> None:
@@ -146,7 +147,7 @@ class Worker:
         try:
             if self._is_listening:
                 await self._gateway.stop(drain_seconds)
-            self._channel.send(Message("report", self._report()))
+            self._send_report()
             with contextlib.suppress(Exception):  # the parent may be gone
                 await self._channel.drain()
         finally:
@@ -194,15 +195,16 @@ class Worker:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _report(self) -> dict[str, Any]:
-        """Return what was counted: metrics since the start, the rest since the last report."""
+    def _send_report(self) -> None:
+        """Send what was counted: metrics since the start, the rest since the last report."""
         pipeline = self._gateway.pipeline
         usage = pipeline.usage.take()
-        return {
+        values = {
             "metrics": pipeline.metrics.read().as_json(),
             "usage": [[key, one.figures()] for key, one in usage.items()],
             "quotas": self._quotas.take_changed_keys(),
         }
+        self._channel.send(Message("report", values))
 
 
 if __name__ == "__main__":

@@ -58,6 +58,10 @@ class SharedRateCounters(RateCounters):
         Returns the result of the limit that refuses longest, or that has the least left.
         """
         slots = self._slots
+        if len(limits) == 1:  # nearly all requests
+            result = self._hit_own(*limits[0])
+            if result is not None:
+                return result
         wanted = [_Wanted(key, limit, slots.place(key)) for key, limit in limits]
         locks = sorted({one.place.lock for one in wanted})
         slots.lock(locks)
@@ -71,6 +75,25 @@ class SharedRateCounters(RateCounters):
         finally:
             slots.unlock(locks)
         return self._hit_first(tenant_id, wanted)
+
+    def _hit_own(self, key: Key, limit: Limit) -> LimitResult | None:
+        """Count on the counter of a key, if it has one."""
+        slots = self._slots
+        place = slots.place(key)
+        slots.lock(place.locks)
+        try:
+            now = self._clock.monotonic()
+            slot = slots.find(place)
+            if slot is None:
+                return None
+            counter = advance(_as_count(slots.read(slot), limit), limit, now)
+            result = check(limit, counter, now)
+            if result.allowed:
+                add(counter, limit)
+                slots.write(slot, _as_figures(counter))
+            return result
+        finally:
+            slots.unlock(place.locks)
 
     def preview(self) -> RateCounters:
         """Return counters that say what these would say, and count nothing."""
@@ -126,12 +149,12 @@ class SharedRateCounters(RateCounters):
             made.expiries.move_to_end(key)
 
     def _read_expiry(self, place: Place) -> float:
-        self._slots.lock((place.lock,))
+        self._slots.lock(place.locks)
         try:
             slot = self._slots.find(place)
             return 0.0 if slot is None else self._slots.read(slot).expires
         finally:
-            self._slots.unlock((place.lock,))
+            self._slots.unlock(place.locks)
 
     def _find_own(self, wanted: _Wanted, now: float) -> _Found | None:
         slot = self._slots.find(wanted.place)

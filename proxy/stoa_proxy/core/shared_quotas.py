@@ -108,7 +108,7 @@ class SharedQuotaCounters(QuotaCounters):
         """Count a request on one count; None where there is none, and none can be made."""
         slots = self._slots
         place = slots.place(key)
-        slots.lock((place.lock,))
+        slots.lock(place.locks)
         try:
             now = self._now()
             slot = slots.find(place)
@@ -124,7 +124,7 @@ class SharedQuotaCounters(QuotaCounters):
             elif not slots.take(place, figures, now):
                 return None
         finally:
-            slots.unlock((place.lock,))
+            slots.unlock(place.locks)
         self._changed_keys[key] = None
         self._note_end(key, count.end)
         return quota_result(count, requests, now, is_allowed=True)
@@ -140,7 +140,7 @@ class SharedQuotaCounters(QuotaCounters):
     def _add(self, key: QuotaKey, kept: QuotaCount, now: float) -> bool:
         """Take a count over; False where there is no room for it."""
         place = self._slots.place(key)
-        self._slots.lock((place.lock,))
+        self._slots.lock(place.locks)
         try:
             slot = self._slots.find(place)
             there = None if slot is None else self._slots.read(slot)
@@ -153,18 +153,18 @@ class SharedQuotaCounters(QuotaCounters):
             elif not self._slots.take(place, figures, now):
                 return False
         finally:
-            self._slots.unlock((place.lock,))
+            self._slots.unlock(place.locks)
         self._note_end(key, kept.end)
         return True
 
     def _read(self, key: QuotaKey) -> Figures | None:
         place: Place = self._slots.place(key)
-        self._slots.lock((place.lock,))
+        self._slots.lock(place.locks)
         try:
             slot = self._slots.find(place)
             return None if slot is None else self._slots.read(slot)
         finally:
-            self._slots.unlock((place.lock,))
+            self._slots.unlock(place.locks)
 
     def _saved(self, keys: Iterable[QuotaKey]) -> list[SavedCount]:
         read = ((key, self._read(key)) for key in keys)

@@ -18,8 +18,9 @@ WAYS: Final = 8
 
 _DIGEST: Final = 16
 _NO_DIGEST: Final = bytes(_DIGEST)
-# used, at, expires, seconds, tenths
-_FIGURES: Final = Struct(f"<dddd{TENTHS}I")
+# used, at, expires, seconds; and tenths behind them, which only sliding windows have.
+_FIGURES: Final = Struct("<dddd")
+_ALL: Final = Struct(f"<dddd{TENTHS}I")
 _EXPIRES: Final = Struct("<d")
 _EXPIRES_AT: Final = 16
 # The key, the number of the copy that counts, and two copies at offsets that eight divides.
@@ -46,11 +47,15 @@ class Memory(Protocol):
 
 
 class Place(NamedTuple):
-    """Where a key belongs: its hash, the number of its lock, and where its bucket begins."""
+    """Where a key belongs: its hash, the number of its lock, and where its bucket begins.
+
+    `locks` is that number alone, as `lock` takes it.
+    """
 
     digest: bytes
     lock: int
     start: int
+    locks: tuple[int]
 
 
 class Figures(NamedTuple):
@@ -98,7 +103,8 @@ class SlotTable:
             text = repr(tuple(key)).encode("utf-8", "surrogatepass")
             digest = hashlib.blake2b(text, digest_size=_DIGEST, key=self._secret).digest()
             bucket = int.from_bytes(digest[:8], "little") % self._buckets
-            place = Place(digest, self._first_lock + bucket, self._start + bucket * _BUCKET)
+            lock, start = self._first_lock + bucket, self._start + bucket * _BUCKET
+            place = Place(digest, lock, start, (lock,))
             self._known[key] = place
         return place
 
@@ -122,16 +128,21 @@ class SlotTable:
 
     def read(self, slot: int) -> Figures:
         """Return what a slot holds."""
-        used, at, expires, seconds, *tenths = _FIGURES.unpack_from(
-            self._bytes, slot + _COPIES[self._bytes[slot + _DIGEST] & 1]
-        )
-        return Figures(used, at, expires, seconds, tenths)
+        copy = slot + _COPIES[self._bytes[slot + _DIGEST] & 1]
+        used, at, expires, seconds = _FIGURES.unpack_from(self._bytes, copy)
+        if not seconds:
+            return Figures(used, at, expires)
+        return Figures(used, at, expires, seconds, _ALL.unpack_from(self._bytes, copy)[4:])
 
     def write(self, slot: int, figures: Figures) -> None:
         """Replace what a slot holds, at once."""
         other = self._bytes[slot + _DIGEST] & 1 ^ 1
         used, at, expires, seconds, tenths = figures
-        _FIGURES.pack_into(self._bytes, slot + _COPIES[other], used, at, expires, seconds, *tenths)
+        copy = slot + _COPIES[other]
+        if seconds:
+            _ALL.pack_into(self._bytes, copy, used, at, expires, seconds, *tenths)
+        else:
+            _FIGURES.pack_into(self._bytes, copy, used, at, expires, seconds)
         self._bytes[slot + _DIGEST] = other
 
     def _expires(self, slot: int) -> float:

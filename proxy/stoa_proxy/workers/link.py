@@ -8,6 +8,7 @@ import logging
 import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from stoa_proxy.core.quotas import QuotaKey
@@ -95,16 +96,15 @@ class WorkerLink:
 
     async def await_applied(self, number: int) -> None:
         """Wait until the worker has a change, or is gone."""
-        while self.applied < number and not self.process.ended.done():
-            await self._wait()
+        with suppress(WorkerGone):
+            while self.applied < number:
+                await self._wait()
 
     async def collect(self, seconds: float) -> None:
         """Have a report now; without one in time the last one stands."""
-        try:
-            answer = await self.channel.call(Message("collect"), seconds)
-        except (WorkerGone, TimeoutError):
-            return
-        self._take_report(answer)
+        # The report is a message of its own, so that none is lost that comes late.
+        with suppress(WorkerGone, TimeoutError):
+            await self.channel.call(Message("collect"), seconds)
 
     def _wake(self) -> None:
         self._moved.set()

@@ -18,6 +18,7 @@ from stoa_proxy.engines.complete.listener import bind
 from stoa_proxy.errors import ListenFailed, ServiceFailed, WorkerGone
 from stoa_proxy.foundation.address_guard import AddressGuard
 from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.foundation.descriptors import max_connections
 from stoa_proxy.pipeline.decide import Pipeline
 from stoa_proxy.workers.channel import Channel, Message
 from stoa_proxy.workers.link import WorkerLink
@@ -63,6 +64,7 @@ class WorkersEngine(Engine):
         self._pipeline = pipeline
         self._own_paths = own_paths
         self._config = config
+        max_connections(config.max_connections)  # said here, and not by each worker
         self._clock = clock
         self._shared = shared
         self._pause = pause

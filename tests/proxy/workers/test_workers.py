@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
-from stoa_proxy.errors import ListenFailed
+from stoa_proxy.errors import ConfigInvalid, ListenFailed
 from stoa_proxy.foundation.server_certificates import TlsFiles
 
 from tests.proxy.conftest import LOOPBACK, TOKEN, Upstream, policy_body, route_body, running
@@ -212,6 +212,27 @@ async def test_a_port_that_another_program_has_is_not_shared() -> None:
             other = Gateway(ProxyConfig(port=api.gateway.port, workers=workers))
             with pytest.raises(ListenFailed, match="cannot listen on"):
                 await other.start()
+
+
+async def test_it_can_be_started_again() -> None:
+    async with several() as api:
+        await api.route(ECHO)
+        await api.ask_all("/a")
+        served = await api.metric("stoa_http_requests_total{")
+        await api.gateway.stop(1)
+        await api.gateway.start()
+        assert set(await api.ask_all("/a")) == {200}
+        assert await api.metric("stoa_http_requests_total{") > served
+
+
+def test_settings_that_no_worker_could_have_are_refused_before_any_starts() -> None:
+    with pytest.raises(ConfigInvalid, match="STOA_MAX_CONNECTIONS is 100000000"):
+        Gateway(ProxyConfig(workers=2, max_connections=100_000_000))
+    with pytest.raises(ConfigInvalid, match="must be 1 in mode shadow"):
+        ProxyConfig(workers=2, mode="shadow")
+    for workers in (0, 129):
+        with pytest.raises(ConfigInvalid, match="STOA_PROXY_WORKERS must be between 1 and 128"):
+            ProxyConfig(workers=workers)
 
 
 async def test_what_keeps_a_worker_from_listening_keeps_the_gateway_from_it(tmp_path: Path) -> None:

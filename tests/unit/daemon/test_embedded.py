@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from urllib.parse import urlsplit
 
@@ -50,5 +51,35 @@ async def test_the_data_plane_takes_the_bounds_it_is_given() -> None:
         assert await first.read() == b"", "the idle one is closed for a new one"
         idle.close()
         other.close()
+    finally:
+        await gateway.stop()
+
+
+async def test_several_processes_serve_what_is_written_inside_this_one() -> None:
+    gateway = EmbeddedGateway("127.0.0.1", 0, config=ProxyConfig(workers=2))
+    await gateway.serve(LOCAL)
+    try:
+        assert gateway.admin is not None
+        headers = {
+            "Authorization": f"Bearer {gateway.token}",
+            "Content-Type": "application/json",
+        }
+        body = json.dumps(
+            {
+                "id": "r", "name": "r", "tenant_id": "acme", "path_prefix": "/a", "methods": [],
+                "spec_hash": "", "activated": True, "backend_url": "builtin:echo",
+            }
+        ).encode()  # fmt: skip
+        status, _, _ = await gateway.admin("POST", "/admin/apis", headers, body)
+        assert status == 201
+        host, port = host_and_port(gateway.base_url)
+        for _ in range(8):
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            writer.close()
+        status, _, parts = await gateway.admin("GET", "/admin/workers", headers, b"")
+        workers = json.loads(b"".join([part async for part in parts]))
+        assert (status, sum(one["requests"] for one in workers)) == (200, 8)
     finally:
         await gateway.stop()

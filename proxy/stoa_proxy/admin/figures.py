@@ -95,7 +95,8 @@ def _list_backends(states: PolicyStates, table: RoutingTable) -> Answer:
         route = table.balanced[route_id]
         assert route.balancing is not None, "only those are here"
         balancer = balancers.of(route, route.balancing)
-        for target, probed in zip(route.balancing.targets, balancer.probed, strict=True):
+        rows = zip(route.balancing.targets, balancer.probed, balancer.selections, strict=True)
+        for target, probed, selections in rows:
             backend = target.backend
             figures = health.figures(Owner(route.tenant_id, route.api_id), probed, backend)
             key = (route.tenant_id, backend.host, backend.port)
@@ -110,7 +111,7 @@ def _list_backends(states: PolicyStates, table: RoutingTable) -> Answer:
                     "trouble": figures.trouble,
                     "consecutive_failures": figures.failures,
                     "ejected_seconds": round(figures.ejected_seconds, 3),
-                    "selections": balancer.selections[backend],
+                    "selections": selections,
                     "in_flight": balancers.loads.get(key, 0),
                 }
             )

@@ -117,6 +117,11 @@ class BackendHealth(PolicyState):
             ),
         ]
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing is known against any backend."""
+        return not self._sick and not self._failing
+
     def is_well(self, owner: Owner, probed: Probed | None, backend: Backend) -> bool:
         """Whether nothing is known against a backend; `probed` is how it is checked, if it is."""
         if self._sick and probed is not None and probed in self._sick:

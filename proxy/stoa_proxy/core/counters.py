@@ -138,11 +138,12 @@ class _TenantCounters:
         is_fixed = not limit.burst and not limit.is_sliding
         if kept is not None and is_fixed and now - kept.at < limit.window:
             # Nearly all requests: a window that goes on is there already, and stays where it is.
-            result = check(limit, kept, now)
-            if result.allowed:
-                kept.used += 1
-                kept.expires = kept.at + limit.window
-            return result
+            left = limit.requests - kept.used
+            if left < 1:
+                return check(limit, kept, now)
+            kept.used += 1
+            kept.expires = ends = kept.at + limit.window
+            return LimitResult(True, limit.requests, int(left - 1), ends - now, limit.window)
         found = self._find(key, limit, now)
         result = check(found.limit, found.counter, now)
         if result.allowed:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum, auto
 from typing import NamedTuple, Protocol
 
@@ -133,6 +134,22 @@ class RequestEnd(NamedTuple):
     fallback: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """What a request has to pass that is like one which passed all of it.
+
+    `count` counts it, where that is needed; one that is refused is not counted. Nothing holds any
+    more from `until` on.
+    """
+
+    count: Callable[[], LimitResult] | None = None
+    until: datetime | None = None
+
+
+RepeatLog = Callable[[str, int, float], None]
+"""Logs the end of a request: its target, its status, and the seconds since its head."""
+
+
 class Policy:
     """A policy of one API; each overrides the hooks that it takes part in.
 
@@ -145,13 +162,22 @@ class Policy:
         """Whether it takes part in a hook, which is named."""
         return getattr(type(self), hook) is not getattr(Policy, hook)
 
-    @property
-    def is_by_headers(self) -> bool:
-        """Whether `request_filter` depends on the headers and the table alone, and counts nothing.
+    def repeat(self, context: PolicyContext) -> Repeat | None:
+        """Return what is left of `request_filter` for requests like one that passed it.
 
-        What it set in one request that passed may be set in the next of the same headers, too.
+        Those have the same client, route, table and `header_names` with the same values; all else
+        may differ. What it set in the context holds for them, too. None: it is asked each time.
         """
-        return False
+        return None
+
+    @property
+    def header_names(self) -> frozenset[str] | None:
+        """The headers (lower case) that `repeat` and `repeat_log` depend on; None: any."""
+        return None
+
+    def repeat_log(self, context: PolicyContext) -> RepeatLog | None:
+        """Return what does the work of `log` for requests like this one (`repeat`)."""
+        return None
 
     @property
     def key_place(self) -> tuple[str, str] | None:

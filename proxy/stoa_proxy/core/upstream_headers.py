@@ -14,7 +14,7 @@ from stoa_proxy.http.trace_context import set_trace
 CONNECT_SECONDS = 5.0
 CONNECT_SECONDS_WITH_FALLBACK = 1.0
 # Host is written anew for the target, and Expect was answered by us (RFC 9110, 10.1.1).
-_NEVER_SENT = frozenset({"host", "expect"})
+NEVER_SENT = frozenset({"host", "expect"})
 # All of printable ASCII but `%`, so that decoding gives the text back.
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
@@ -50,7 +50,7 @@ def request_headers(context: RequestContext, via: str) -> list[Header]:
     headers = [
         pair
         for key, pair in zip(head.keys, head.headers, strict=True)
-        if key not in _NEVER_SENT and key not in hidden
+        if key not in NEVER_SENT and key not in hidden
     ]
     headers += [
         ("Via", via),

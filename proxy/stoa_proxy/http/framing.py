@@ -23,6 +23,8 @@ _MAX_TRAILERS = 16 * 1024
 # Possessive quantifiers (`++`): no backtracking, so that no head takes more than linear time.
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _FIELD = rb"%b{1,256}+:[\t\x20-\x7e\x80-\xff]*+\r\n" % _TOKEN
+FIELD = re.compile(_FIELD)
+"""A header with the end of its line."""
 _HEAD = re.compile(rb"%b{1,64}+ [\x21-\x7e]++ HTTP/1\.[01]\r\n(?:%b)*+\r\n" % (_TOKEN, _FIELD))
 _TRAILERS = re.compile(rb"(?:%b)*+\r\n" % _FIELD)
 _LENGTH = re.compile(rb"\r\ncontent-length:([^\r]*)")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from stoa_proxy.core.backend import Backend, Upstream
 from stoa_proxy.core.backend_auth import AnyBackendAuth, ClientCredentials
 from stoa_proxy.core.backend_health import BackendHealth, Owner
-from stoa_proxy.core.balancers import Balancers
+from stoa_proxy.core.balancers import Balancers, RouteBalancer
 from stoa_proxy.core.balancing import Balancing
 from stoa_proxy.core.exchange import RequestContext
+from stoa_proxy.core.model import Route
 from stoa_proxy.core.policy import Unavailable
 from stoa_proxy.core.policy_states import PolicyState, PolicyStates
 from stoa_proxy.core.upstream_health import UpstreamHealth
@@ -55,6 +57,35 @@ class BackendChoice:
         refused = ask_peers(context, backend) if context.api.upstream_peers else None
         return backend if refused is None else refused
 
+    def pick(self, route: Route) -> tuple[Backend, str] | None:
+        """Choose for a first attempt without a context; return the backend, and its token or "".
+
+        For routes without a fallback and APIs without `upstream_peers`. None where there is
+        something to wait for or to say, which `choose` is for.
+        """
+        auth, backend, token = route.backend_auth, route.backend, ""
+        if auth is not None:
+            if not auth.is_resolved:
+                return None
+            if isinstance(auth, ClientCredentials):
+                current = self._tokens.current(route.tenant_id, auth)
+                if current is None:
+                    return None
+                token = current
+        if route.balancing is not None:
+            balancer = self.balancers.of(route, route.balancing)
+            index = self.balancers.select(route, balancer, self._candidates(route, balancer))
+            return route.balancing.targets[index].backend, token
+        return (backend, token) if isinstance(backend, Backend) else None
+
+    def note_picked(self, context: RequestContext, backend: Backend, token: str) -> None:
+        """Note in a context what `pick` chose for its request."""
+        context.backend = backend
+        if context.route.balancing is not None:
+            context.tried = (backend,)
+        if token:
+            context.notes[ClientCredentials] = token
+
     def credential(self, context: RequestContext, auth: AnyBackendAuth) -> tuple[str, str] | None:
         """Return the name and the value of a backend's credential, as they are sent."""
         if isinstance(auth, ClientCredentials):
@@ -80,13 +111,19 @@ class BackendChoice:
         route, backend = context.route, context.backend
         if context.fallback_reason is not None or not isinstance(backend, Backend):
             return
+        self.note_outcome(route, backend, outcome)
+        for policy in context.api.upstream_observers:
+            policy.upstream_outcome(context, backend, outcome)
+
+    def note_outcome(
+        self, route: Route, backend: Backend, outcome: UpstreamFailed | int | None
+    ) -> None:
+        """Do what `note` does, but for policies."""
         if route.balancing is not None:
             owner = Owner(route.tenant_id, route.api_id)
             self._health.note_outcome(owner, backend, route.balancing.passive, outcome)
         if outcome == 401 and isinstance(route.backend_auth, ClientCredentials):
             self._tokens.doubt(route.tenant_id, route.backend_auth)
-        for policy in context.api.upstream_observers:
-            policy.upstream_outcome(context, backend, outcome)
 
     def may_retry(self, context: RequestContext) -> bool:
         """Whether the backend may be called once more, where it has no others beside it."""
@@ -98,21 +135,11 @@ class BackendChoice:
         return ask_peers(context, backend) is None
 
     def _balance(self, context: RequestContext, balancing: Balancing) -> Backend | Unavailable:
-        route, health = context.route, self._health
-        balancer, owner = self.balancers.of(route, balancing), Owner(route.tenant_id, route.api_id)
+        route, balancer = context.route, self.balancers.of(context.route, balancing)
         backends = [target.backend for target in balancing.targets]
-        usable = [index for index, weight in enumerate(balancer.weights) if weight]
-        well = [
-            index
-            for index in usable
-            if health.is_well(owner, balancer.probed[index], backends[index])
-        ]
-        if not well and route.fallback is not None:
+        candidates = self._candidates(route, balancer)
+        if not candidates:
             return Unavailable("upstream-down", 0.0)
-        if not well:
-            # All are tried rather than none: checks may be wrong, and nothing else is left.
-            self.balancers.panics += 1
-        candidates = well or usable
         tried = context.tried
         if tried:
             candidates = [one for one in candidates if backends[one] not in tried] or candidates
@@ -130,6 +157,23 @@ class BackendChoice:
             candidates = [one for one in candidates if one != index]
         assert refused is not None, "one backend at least has a weight"
         return refused
+
+    def _candidates(self, route: Route, balancer: RouteBalancer) -> Sequence[int]:
+        """Return the backends that may be chosen; none where the fallback is to be called."""
+        health, owner = self._health, Owner(route.tenant_id, route.api_id)
+        if health.is_calm:
+            return balancer.usable
+        targets, probed = balancer.balancing.targets, balancer.probed
+        well = [
+            index
+            for index in balancer.usable
+            if health.is_well(owner, probed[index], targets[index].backend)
+        ]
+        if well or route.fallback is not None:
+            return well
+        # All are tried rather than none: checks may be wrong, and nothing else is left.
+        self.balancers.panics += 1
+        return balancer.usable
 
 
 def ask_peers(context: RequestContext, backend: Backend) -> Unavailable | None:

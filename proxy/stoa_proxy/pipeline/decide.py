@@ -108,7 +108,7 @@ class Pipeline(RequestEnds):
         except RequestRefused as refused:
             return problem(refused.status, refused.title, refused.detail)
         if isinstance(outcome, RequestContext):
-            return self._enter_upstream(outcome)
+            return self.enter_upstream(outcome)
         return outcome
 
     def resume(self, prepared: Prepare, refusal: Respond | None) -> Decision:
@@ -123,7 +123,7 @@ class Pipeline(RequestEnds):
             return self.refuse(context, prepared.policy, refusal)
         outcome = self._filter_from(context, prepared.position + 1)
         if isinstance(outcome, RequestContext):
-            return self._enter_upstream(outcome)
+            return self.enter_upstream(outcome)
         return outcome
 
     def request_filter(
@@ -210,7 +210,7 @@ class Pipeline(RequestEnds):
             context.filters_responses = self.filters_responses
         return context
 
-    def _enter_upstream(self, context: RequestContext) -> Decision:
+    def enter_upstream(self, context: RequestContext) -> Decision:
         """Return what to do behind all request filters."""
         if context.route.backend_auth is not None and not BACKEND_TOKEN.is_prepared(context):
             return Prepare(context, BACKEND_TOKEN, len(context.api.request_filters))

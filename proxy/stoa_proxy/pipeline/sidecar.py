@@ -22,6 +22,7 @@ from stoa_proxy.core.exchange import (
     RequestContext,
 )
 from stoa_proxy.core.limit_headers import limit_headers
+from stoa_proxy.core.model import Consumer, Route
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.core.upstream_headers import consumer_headers
@@ -136,7 +137,8 @@ class Sidecar(Pipeline):
         self._count_refusal(context.route.tenant_id, response)
         return super().finish(context, response)
 
-    def _enter_upstream(self, context: RequestContext) -> Decision:
+    def enter_upstream(self, context: RequestContext) -> Decision:
+        """Return the verdict: nothing is called."""
         return self.allow(context)
 
     def allow(self, context: RequestContext) -> Allowed:
@@ -163,6 +165,12 @@ class Sidecar(Pipeline):
         self._is_counted = True
         self.usage.count_once(context, 200)
         key = (context.route.tenant_id, True)
+        self._decisions[key] = self._decisions.get(key, 0) + 1
+
+    def count_repeated(self, route: Route, consumer: Consumer | None) -> None:
+        """Count a decision to let pass a request like one that passed (`Policy.repeat`)."""
+        self.usage.count(route, consumer, 200, 0.0, 0, 0)
+        key = (route.tenant_id, True)
         self._decisions[key] = self._decisions.get(key, 0) + 1
 
     def _check_head(

@@ -142,10 +142,6 @@ class _TracedPolicy(Policy):
     def overrides(self, hook: str) -> bool:
         return self._policy.overrides(hook)
 
-    @property
-    def is_by_headers(self) -> bool:
-        return self._policy.is_by_headers
-
     def is_presented(self, context: PolicyContext) -> bool:
         return self._policy.is_presented(context)
 

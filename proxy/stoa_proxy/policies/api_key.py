@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
 from stoa_proxy.core.match import parameter_name
-from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
+from stoa_proxy.core.policy import (
+    Phase,
+    Policy,
+    PolicyContext,
+    PolicyType,
+    Repeat,
+    always_public,
+)
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.policies.parsing import check_keys, is_token, read_bool
 
@@ -36,9 +43,13 @@ class ApiKey(Policy):
         return bool(self._find_keys(context))
 
     @property
-    def is_by_headers(self) -> bool:
-        """Whether the key is in a header."""
-        return self.location == "header"
+    def header_names(self) -> frozenset[str]:
+        """That of the key."""
+        return self._names if self.location == "header" else frozenset()
+
+    def repeat(self, context: PolicyContext) -> Repeat | None:
+        """Return that nothing is left: equal headers carry the same key."""
+        return Repeat() if self.location == "header" else None
 
     def request_filter(self, context: PolicyContext) -> Respond | None:
         """Identify the consumer: 400 for two keys, 401 for none or an unknown one."""

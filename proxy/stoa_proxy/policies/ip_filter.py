@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Network, ip_address, ip_network
 
-from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
+from stoa_proxy.core.policy import (
+    Phase,
+    Policy,
+    PolicyContext,
+    PolicyType,
+    Repeat,
+    always_public,
+)
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.foundation.address_guard import Network, NetworkSet, unmap
 from stoa_proxy.http.heads import RequestHead
@@ -39,6 +46,15 @@ class IpFilter(Policy):
     def request_filter(self, context: PolicyContext) -> Respond | None:
         """Refuse with 403, also a client without an address."""
         return None if self.admits(context.head.client_address) else _refuse_address()
+
+    @property
+    def header_names(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    def repeat(self, context: PolicyContext) -> Repeat:
+        """Return that nothing is left: the client is the same."""
+        return Repeat()
 
     def admits(self, client_address: str) -> bool:
         """Whether `client_address` (a literal; a zone id is ignored) may call."""

@@ -12,7 +12,14 @@ from urllib.parse import urlsplit
 
 from stoa_proxy.core.access_logs import STREAMS, AccessLogs
 from stoa_proxy.core.match import parameter_name
-from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, RequestEnd
+from stoa_proxy.core.policy import (
+    Phase,
+    Policy,
+    PolicyContext,
+    PolicyType,
+    RepeatLog,
+    RequestEnd,
+)
 from stoa_proxy.policies.parsing import check_keys, read_bool, read_strings
 
 # A service behind a container collects it, and the process's results are on the other stream.
@@ -20,6 +27,9 @@ _DEFAULT_SINKS: Final = ("stderr",)
 _MAX_SINKS: Final = 8
 _LONGEST_TEXT: Final = 2048
 _REDACTED: Final = "[redacted]"
+_LOGGED: Final = frozenset({"host", "referer", "user-agent"})
+# What differs between requests of which these headers are equal.
+_VARYING: Final = ("time", "path", "query", "status", "seconds")
 # Names of parameters that hold credentials wherever they stand.
 _CREDENTIALS: Final = re.compile(
     r"key|token|secret|passw|credential|signature|session|^code$|^sig$|^auth", re.IGNORECASE
@@ -43,10 +53,40 @@ class Logging(Policy):
         is_error = end.status is None or end.status >= 500
         if self.sample < 1.0 and not is_error and random.random() >= self.sample:  # noqa: S311 - no secret
             return
-        fields = self._fields(context, end)
-        # ASCII alone: no value of a client can end a line or reach a terminal.
-        line = json.dumps(fields, separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
-        context.states.of(AccessLogs).push(context.route.tenant_id, self.sinks, line)
+        line = _encode(self._fields(context, end))
+        context.states.of(AccessLogs).push(context.route.tenant_id, self.sinks, line.encode())
+
+    @property
+    def header_names(self) -> frozenset[str]:
+        """Those of which a line has the value."""
+        return _LOGGED
+
+    def repeat_log(self, context: PolicyContext) -> RepeatLog:
+        """Return what queues a line like that of a request, whose fixed parts are written once."""
+        fields = self._fields(context, RequestEnd(0, 0.0, None))
+        varying = {name: None for name in _VARYING if name in fields}
+        # No text of a client looks like one of these: its quotes are escaped, and `%` is doubled.
+        template = _encode(fields | varying).replace("%", "%%")
+        for name in varying:
+            template = template.replace(f'"{name}":null', f'"{name}":%({name})s', 1)
+        hidden = _hidden(context)
+        clock, tenant, sinks = context.clock, context.route.tenant_id, self.sinks
+        push, sample, redact = context.states.of(AccessLogs).push, self.sample, self._redact_query
+
+        def log(target: str, status: int, seconds: float) -> None:
+            if sample < 1.0 and status < 500 and random.random() >= sample:  # noqa: S311 - no secret
+                return
+            path, _, query = target.partition("?")
+            line = template % {
+                "time": f'"{clock.now().isoformat(timespec="milliseconds")}"',
+                "path": _quote(path),
+                "query": _quote(redact(hidden, query)) if query else '""',
+                "status": status,
+                "seconds": repr(round(seconds, 6)),
+            }
+            push(tenant, sinks, line.encode())
+
+        return log
 
     def _fields(self, context: PolicyContext, end: RequestEnd) -> dict[str, object]:
         head, route, consumer = context.head, context.route, context.consumer
@@ -61,7 +101,7 @@ class Logging(Policy):
             "method": head.method,
             "host": _cut(head.value("host")),
             "path": _cut(path),
-            "query": _cut(self._redact_query(context, query)),
+            "query": _cut(self._redact_query(_hidden(context), query)),
             # None: the client left, or the response broke off.
             "status": end.status,
             "seconds": round(end.seconds, 6),
@@ -72,16 +112,28 @@ class Logging(Policy):
         }
         return {name: value for name, value in fields.items() if name not in self.redact}
 
-    def _redact_query(self, context: PolicyContext, query: str) -> str:
+    def _redact_query(self, hidden: frozenset[str], query: str) -> str:
         if not query:
             return ""
-        hidden = context.secret_query | context.hidden_query
         parts = []
         for part in query.split("&"):
             name = parameter_name(part)
             is_secret = name in hidden or name.lower() in self.redact or _CREDENTIALS.search(name)
             parts.append(f"{part.partition('=')[0]}={_REDACTED}" if is_secret else part)
         return "&".join(parts)
+
+
+def _hidden(context: PolicyContext) -> frozenset[str]:
+    return context.secret_query | context.hidden_query
+
+
+def _encode(fields: Mapping[str, object]) -> str:
+    """Return a line. ASCII alone: no value of a client can end it or reach a terminal."""
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=True) + "\n"
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text[:_LONGEST_TEXT])
 
 
 def _cut(text: str | None) -> str | None:

@@ -5,11 +5,13 @@ Not a policy type: plans belong to routes, and an API that has them gets the pol
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from stoa_proxy.core.limits import Limit
-from stoa_proxy.core.model import Plan
-from stoa_proxy.core.policy import Phase, Policy, PolicyContext
+from stoa_proxy.core.model import Consumer, Plan, Subscription
+from stoa_proxy.core.policy import Phase, Policy, PolicyContext, Repeat
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies.api_key import ApiKey
@@ -44,7 +46,7 @@ class PlanGate(Policy):
         if consumer is None:
             return _forbidden("No consumer of this API is identified.")
         api_id = context.route.api_id
-        subscriptions = [one for one in consumer.subscriptions if one.api_id == api_id]
+        subscriptions = _subscriptions(consumer, api_id)
         live = [one for one in subscriptions if one.is_live(context.clock)]
         if not self.plans:
             route = context.route
@@ -52,11 +54,38 @@ class PlanGate(Policy):
             if live or (is_open and not subscriptions):
                 return None
             return _forbidden("The consumer has no live subscription to this API.")
-        plans = {plan.name: plan for plan in self.plans}
-        plan = next((plans[one.plan] for one in live if one.plan in plans), None)
+        plan = self._plan_of(live)
         if plan is None:
             return _forbidden("The consumer has no live subscription to a plan of this API.")
         return count_request(context, plan_limits(plan, consumer.id, api_id))
+
+    @property
+    def header_names(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    def repeat(self, context: PolicyContext) -> Repeat | None:
+        """Return that it is counted by the same plan, until one of the subscriptions ends."""
+        consumer, api_id = context.consumer, context.route.api_id
+        if consumer is None:
+            return None
+        live = [one for one in _subscriptions(consumer, api_id) if one.is_live(context.clock)]
+        ends = [one.expires_at for one in live if one.expires_at is not None]
+        until = min(ends, default=None)
+        plan = self._plan_of(live)
+        if plan is None:
+            return None if self.plans else Repeat(until=until)
+        limits = plan_limits(plan, consumer.id, api_id)
+        count = partial(context.counters.hit, context.route.tenant_id, limits) if limits else None
+        return Repeat(count, until)
+
+    def _plan_of(self, live: Sequence[Subscription]) -> Plan | None:
+        plans = {plan.name: plan for plan in self.plans}
+        return next((plans[one.plan] for one in live if one.plan in plans), None)
+
+
+def _subscriptions(consumer: Consumer, api_id: str) -> list[Subscription]:
+    return [one for one in consumer.subscriptions if one.api_id == api_id]
 
 
 def implied_policies(

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
+from stoa_proxy.core.policy import (
+    Phase,
+    Policy,
+    PolicyContext,
+    PolicyType,
+    Repeat,
+    always_public,
+)
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.core.quotas import PERIODS, QuotaCounters, QuotaKey
 from stoa_proxy.policies.parsing import check_keys, read_positive
-from stoa_proxy.policies.subjects import note_result, read_by, refuse_excess, subject_of
+from stoa_proxy.policies.subjects import (
+    names_of,
+    note_result,
+    read_by,
+    refuse_excess,
+    subject_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +37,25 @@ class Quota(Policy):
 
     def request_filter(self, context: PolicyContext) -> Respond | None:
         """Refuse with 429 over the quota."""
-        route = context.route
-        kind, subject = subject_of(context, self.by)
-        key = QuotaKey(route.tenant_id, self.policy_id, route.api_id, self.period, kind, subject)
-        result = context.states.of(QuotaCounters).hit(key, self.requests)
+        result = context.states.of(QuotaCounters).hit(self._key(context), self.requests)
         if note_result(context, result):
             return None
         return refuse_excess(result, f"{self.requests} requests in a {self.period}")
+
+    @property
+    def header_names(self) -> frozenset[str]:
+        """What it counts by."""
+        return names_of(self.by)
+
+    def repeat(self, context: PolicyContext) -> Repeat:
+        """Return that it is counted: whom it counts for follows from headers and client."""
+        counters = context.states.of(QuotaCounters)
+        return Repeat(partial(counters.hit, self._key(context), self.requests))
+
+    def _key(self, context: PolicyContext) -> QuotaKey:
+        route = context.route
+        kind, subject = subject_of(context, self.by)
+        return QuotaKey(route.tenant_id, self.policy_id, route.api_id, self.period, kind, subject)
 
 
 def parse_quota(policy_id: str, config: Mapping[str, object]) -> Quota:

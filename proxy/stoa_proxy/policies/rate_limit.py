@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from stoa_proxy.core.limits import Limit
-from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
+from stoa_proxy.core.policy import (
+    Phase,
+    Policy,
+    PolicyContext,
+    PolicyType,
+    Repeat,
+    always_public,
+)
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.foundation.units import parse_duration
 from stoa_proxy.policies.parsing import check_keys, read_positive
-from stoa_proxy.policies.subjects import note_result, read_by, refuse_excess, subject_of
+from stoa_proxy.policies.subjects import (
+    names_of,
+    note_result,
+    read_by,
+    refuse_excess,
+    subject_of,
+)
 
 _SLIDING: Final = "sliding_window"
 _BUCKET: Final = "token_bucket"
@@ -29,10 +43,22 @@ class RateLimit(Policy):
 
     def request_filter(self, context: PolicyContext) -> Respond | None:
         """Refuse with 429 over the limit."""
+        return count_request(context, self._limits(context))
+
+    @property
+    def header_names(self) -> frozenset[str]:
+        """What it counts by."""
+        return names_of(self.by)
+
+    def repeat(self, context: PolicyContext) -> Repeat:
+        """Return that it is counted: whom it counts for follows from headers and client."""
+        return Repeat(partial(context.counters.hit, context.route.tenant_id, self._limits(context)))
+
+    def _limits(self, context: PolicyContext) -> list[tuple[tuple[str, ...], Limit]]:
         # They count differently, so each has a counter of its own.
         kind = "b" if self.limit.burst else "s" if self.limit.is_sliding else "w"
         key = ("policy", self.policy_id, context.route.api_id, kind, *subject_of(context, self.by))
-        return count_request(context, [(key, self.limit)])
+        return [(key, self.limit)]
 
 
 def count_request(

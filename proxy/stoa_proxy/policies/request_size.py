@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from stoa_proxy.core.body_limit import refuse_large_body, stricter_limit
-from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
+from stoa_proxy.core.policy import (
+    Phase,
+    Policy,
+    PolicyContext,
+    PolicyType,
+    Repeat,
+    always_public,
+)
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.foundation.units import parse_size
 from stoa_proxy.policies.parsing import check_keys
+
+_LENGTH: Final = frozenset({"content-length"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,15 @@ class RequestSize(Policy):
             return refuse_large_body(self.maximum)
         context.max_body = stricter_limit(context.max_body, self.maximum)
         return None
+
+    @property
+    def header_names(self) -> frozenset[str]:
+        """The announced length."""
+        return _LENGTH
+
+    def repeat(self, context: PolicyContext) -> Repeat | None:
+        """Return that nothing is left, where there is no body."""
+        return None if context.head.has_body else Repeat()
 
 
 def parse_request_size(policy_id: str, config: Mapping[str, object]) -> RequestSize:

@@ -32,6 +32,12 @@ def subject_of(context: PolicyContext, by: str) -> tuple[str, str]:
     return "ip", client_network(context.head.client_address)
 
 
+def names_of(by: str) -> frozenset[str]:
+    """Return the header that callers are told apart by, if it is one."""
+    header = by.removeprefix("header:")
+    return frozenset() if header == by else frozenset({header.lower()})
+
+
 def note_result(context: PolicyContext, result: LimitResult) -> bool:
     """Note a result for the response; whether it allows the request."""
     shown = context.limit_result

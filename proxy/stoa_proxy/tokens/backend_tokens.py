@@ -104,6 +104,14 @@ class BackendTokens(PolicyState):
             return False
         return now < found.refresh_at or self._fetching.is_running((tenant, auth))
 
+    def current(self, tenant: str, auth: ClientCredentials) -> str | None:
+        """Return the `token` where it `is_ready`, in one look; None where `update` comes first."""
+        found, now = self._find(tenant, auth), self.clock.monotonic()
+        if now >= found.usable_until:
+            return None
+        is_fresh = now < found.refresh_at or now < found.retry_at
+        return found.value if is_fresh or self._fetching.is_running((tenant, auth)) else None
+
     def retry_seconds(self, tenant: str, auth: ClientCredentials) -> float:
         """Return in how many seconds a token is asked for again, 0 for at once."""
         return max(0.0, self._find(tenant, auth).retry_at - self.clock.monotonic())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stoa_proxy.core.attempts import PASS_ON, Attempt, Attempts, Step
 from stoa_proxy.core.exchange import (
+    Decision,
     Echo,
     Forward,
     Prepare,
@@ -92,10 +93,14 @@ class Exchange:
         self._head = head = engine.pipeline.begin(self._head)
         decision = engine.pipeline.decide(head, engine.store.table)
         assert not isinstance(decision, ReadBody), "aiohttp reads such a body"
+        self.carry_out(decision)
+
+    def carry_out(self, decision: Decision) -> None:
+        """Begin to carry out what the pipeline decided."""
         if isinstance(decision, Respond):
             self._refuse(decision)
-            return
-        self.go_on(decision)
+        else:
+            self.go_on(decision)
 
     def go_on(self, decision: Prepare | Forward | Echo) -> None:
         """Carry out a decision for a request that no policy refuses."""

@@ -9,7 +9,6 @@ that an upstream gets, and the headers of its responses. As soon as anything is 
 from __future__ import annotations
 
 import re
-from itertools import takewhile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stoa_proxy.core.backend import Backend
@@ -18,24 +17,27 @@ from stoa_proxy.core.limit_headers import RATE_HEADERS
 from stoa_proxy.core.match import select_route
 from stoa_proxy.core.model import Route
 from stoa_proxy.core.table import Match, RoutingTable
-from stoa_proxy.engines.complete.upstream.http1 import encode_head as encode_request
-from stoa_proxy.engines.fast.request_head import parse_fields
+from stoa_proxy.engines.fast.quick_heads import (
+    LONGEST_KNOWN,
+    SPECIAL,
+    Head,
+    Heads,
+    read_usual,
+    remember,
+)
+from stoa_proxy.engines.fast.quick_routes import Pass, Place, RoutePlan, find_pass
 from stoa_proxy.engines.fast.response_head import WITHOUT_BODY, encode_head
 from stoa_proxy.engines.fast.response_reader import parse_response_head
-from stoa_proxy.errors import FramingRefused, RequestRefused, UpstreamFailed
+from stoa_proxy.errors import RequestRefused, UpstreamFailed
 from stoa_proxy.http import framing
-from stoa_proxy.http.framing import Framing
 from stoa_proxy.http.heads import (
-    Headers,
     RequestHead,
+    RequestTrace,
     filter_response_headers,
     read_host,
     sanitize,
-    without,
 )
 from stoa_proxy.http.targets import PLAIN_PATH, RequestPath
-from stoa_proxy.http.trace_context import NAMES as TRACE_NAMES
-from stoa_proxy.http.trace_context import parse_state
 
 if TYPE_CHECKING:
     from stoa_proxy.engines.fast.engine import FastEngine
@@ -45,62 +47,16 @@ _LINE = re.compile(
     rb"(GET|DELETE) (?!/(?:admin|health|ready|metrics))(?=/)(%b)(?:\?([\x21\x22\x24-\x7e]*+))?"
     rb" HTTP/1\.1\r\n" % PLAIN_PATH.encode()
 )
-# Of blocks of headers, and of heads of responses: all are forgotten when there are so many. One
-# takes 2 KiB or less, for longer ones are not remembered.
-_MOST_KNOWN: Final = 512
-_LONGEST_KNOWN: Final = 1024
 
 
-class Block:
-    """The headers of a client, cleaned as `pipeline` cleans them; `state` is its `tracestate`.
+class Form:
+    """What heads of one shape have in common: the host, and the `names` that `pipeline` keeps."""
 
-    `is_kept` is whether equal bytes lead to this very object again.
-    """
+    __slots__ = ("host", "names")
 
-    __slots__ = ("headers", "host", "is_kept", "keys", "state")
-
-    def __init__(self, headers: Headers, keys: tuple[str, ...], host: str) -> None:
-        self.headers = headers
-        self.keys = keys
+    def __init__(self, host: str, names: frozenset[str]) -> None:
         self.host = host
-        self.is_kept = False
-        self.state = parse_state(self.head.values("tracestate"))
-
-    @property
-    def head(self) -> RequestHead:
-        """The head of some request with these headers, for what asks about headers alone."""
-        return RequestHead("GET", "/", self.headers, self.keys, "")
-
-
-class RoutePlan:
-    """A route that can be served the shortest way, and its API.
-
-    `base` is the path of the backend, `base_alone` the same where nothing follows, `skipped` how
-    many characters of a request's path the route replaces, `upstream_key` what calls are counted
-    by. `counting` are the filters behind those that depend on the headers alone, `is_remembered`
-    whether there are such.
-    """
-
-    __slots__ = (
-        "base", "base_alone", "counting", "filters", "is_remembered",
-        "needs_context", "origin", "route", "skipped", "tenant", "timeout", "upstream_key",
-    )  # fmt: skip
-
-    def __init__(self, route: Route, backend: Backend, table: RoutingTable) -> None:
-        api = table.api(route.api_id)
-        self.route = route
-        self.tenant = route.tenant_id
-        self.filters = api.request_filters
-        stable = list(takewhile(lambda policy: policy.is_by_headers, api.request_filters))
-        self.counting = api.request_filters[len(stable) :]
-        self.is_remembered = bool(stable)
-        self.needs_context = bool(api.request_filters or api.loggers)
-        self.timeout = route.timeout
-        self.origin = backend.origin
-        self.upstream_key = (route.tenant_id, backend.host, backend.port)
-        self.base = backend.base_path.rstrip("/").encode()
-        self.base_alone = backend.base_path.encode() or b"/"
-        self.skipped = sum(len(one) + 1 for one in route.prefix) if route.strip_path else 0
+        self.names = names
 
 
 class Way(NamedTuple):
@@ -111,23 +67,55 @@ class Way(NamedTuple):
     plan: RoutePlan
 
 
-_WayKey = tuple["str | Block", bytes, str]
 # Stands for a path whose way depends on the headers of the request.
 _BY_HEADERS: Final = Way(RequestPath("", (), None), Match(0, ()), None)  # type: ignore[arg-type]
+
+
+class KnownRequest:
+    """What is known of the bytes of a whole request; `target` is what it asks for.
+
+    `line` is the request line for the only backend of the route, where it has one.
+    """
+
+    __slots__ = ("head", "line", "method", "path", "plan", "query", "target", "way")
+
+    def __init__(
+        self, method: str, path: bytes, query: bytes | None, head: Head[Form], way: Way
+    ) -> None:
+        self.method = method
+        self.head = head
+        self.way = way
+        self.plan = plan = way.plan
+        self.query = None if query is None else query.decode()
+        self.path = path
+        self.target = way.path.raw if query is None else f"{way.path.raw}?{self.query}"
+        self.line = b"" if plan.place is None else self.line_for(plan.place)
+
+    def line_for(self, place: Place) -> bytes:
+        """Return the request line for a backend."""
+        rest = self.path[self.plan.skipped :]
+        target = place.base + rest if rest else place.base_alone
+        if self.query:
+            target = b"%b?%b" % (target, self.query.encode())
+        return b"%b %b HTTP/1.1\r\n" % (self.method.encode(), target)
 
 
 class KnownResponse(NamedTuple):
     """What is made of the head of an upstream's response.
 
-    `sent` is the head for the client without its empty line, `has_limits` whether it says
-    something of limits, `size` the length of head and body together.
+    `head` is that for the client, `sent` the same without its empty line, `has_limits` whether it
+    says something of limits, `size` the length of head and body together.
     """
 
+    head: bytes
     sent: bytes
     status: int
     size: int
     start: int
     has_limits: bool
+
+
+PassKey = tuple[Form, RoutePlan, str, tuple[bytes, ...]]
 
 
 class QuickLane:
@@ -137,77 +125,89 @@ class QuickLane:
         self._engine = engine
         self._pipeline = engine.pipeline
         self._table: RoutingTable | None = None
-        self._blocks: dict[bytes, Block | None] = {}
+        self._heads = Heads(SPECIAL, self._read_form)
+        self._requests: dict[bytes, KnownRequest] = {}
         self._plans: dict[int, tuple[Route, RoutePlan | None]] = {}
-        self._ways: dict[_WayKey, Way | None] = {}
+        self._ways: dict[tuple[str, bytes, str], Way | None] = {}
+        self._passes: dict[PassKey, Pass] = {}
         self._responses: dict[bytes, KnownResponse | None] = {}
 
-    def read_line(self, data: bytes) -> re.Match[bytes] | None:
-        """Return the request line that bytes begin with, None for one that is not usual."""
-        # The headers may be known, and no bound has been checked for both together.
-        return None if len(data) > framing.MAX_HEAD else _LINE.match(data)
+    def find(self, data: bytes, size: int) -> KnownRequest | None:
+        """Return what is known of a request under the table of now; None for an unusual one.
 
-    def find_block(self, block: bytes, data: bytes) -> Block | None:
-        """Return what is known of the bytes behind a request line; None where they are unusual.
+        `size` is that of the whole head, of which `data` may lack a `traceparent`.
 
-        `data` is the whole head. Only bytes that are one whole head, checked in full, are known.
+        A hash with a secret of the process finds it, and only bytes of equal hashes are compared:
+        how long that takes tells nothing of the keys in what is known.
         """
-        try:
-            return self._blocks[block]
-        except KeyError:
-            pass
-        found = self._read_block(block, data)
-        if len(block) <= _LONGEST_KNOWN:
-            if len(self._blocks) >= _MOST_KNOWN:
-                self._blocks.clear()
-            self._blocks[block] = found
-            if found is not None:
-                found.is_kept = True
-        return found
-
-    def find_way(self, block: Block, raw_path: bytes, method: str) -> Way | None:
-        """Return where a path leads; None where it is not to be served here."""
-        host = block.host
         table = self._engine.store.table
         if table is not self._table:
             self._table = table
+            self._requests.clear()
             self._plans.clear()
             self._ways.clear()
-        key = (host, raw_path, method)
-        try:
-            found = self._ways[key]
-        except KeyError:
-            found = self._find_way(table, block, raw_path.decode(), method)
-            self._remember(key, raw_path, found)
-        if found is not _BY_HEADERS:
-            return found
-        by_block = (block, raw_path, method)
-        try:
-            return self._ways[by_block]
-        except KeyError:
-            found = self._find_way(table, block, raw_path.decode(), method, head=block.head)
-            if block.is_kept:
-                self._remember(by_block, raw_path, found)
-            return found
+            self._passes.clear()
+        return self._requests.get(data) or self._read(data, size, table)
 
-    def _remember(self, key: _WayKey, raw_path: bytes, way: Way | None) -> None:
-        if len(raw_path) <= _LONGEST_KNOWN:
-            if len(self._ways) >= _MOST_KNOWN:
-                self._ways.clear()
-            self._ways[key] = way
+    def find_pass(self, key: PassKey) -> Pass | None:
+        """Return what let the last such request pass, while it holds."""
+        return find_pass(self._passes, key, self._pipeline.states.clock)
+
+    def keep_pass(self, key: PassKey, made: Pass) -> None:
+        """Keep what let a request pass for others like it."""
+        remember(self._passes, key, made)
+
+    def _read(self, data: bytes, size: int, table: RoutingTable) -> KnownRequest | None:
+        # The lines may be known, and no bound has been checked for all of them together.
+        line = None if size > framing.MAX_HEAD else _LINE.match(data)
+        if line is None:
+            return None
+        head = self._heads.find(data[line.end() :], data)
+        if head is None:
+            return None
+        raw_method, raw_path, query = line.groups()
+        method = raw_method.decode()
+        key = (head.form.host, raw_path, method)
+        comes_again = key in self._ways
+        way = self._ways[key] if comes_again else self._find_way(table, *key)
+        if not comes_again and len(raw_path) <= LONGEST_KNOWN:
+            remember(self._ways, key, way)
+        if way is _BY_HEADERS:
+            asked = RequestHead("GET", "/", *head.headers(head.form.names), "")
+            way = self._find_way(table, *key, asked)
+        if way is None:
+            return None
+        known = KnownRequest(method, raw_path, query, head, way)
+        # What differs with each request is not worth a place.
+        if comes_again and len(data) <= LONGEST_KNOWN:
+            remember(self._requests, data, known)
+        return known
+
+    def _read_form(self, data: bytes) -> Form | None:
+        fields = read_usual(data, is_traced=self._pipeline.tracing is not None)
+        if fields is None:
+            return None
+        cleaned = sanitize(RequestHead("GET", "/", fields.headers, fields.keys, ""))
+        try:
+            host = read_host(cleaned, None)
+        except RequestRefused:
+            return None
+        return Form(host, frozenset(cleaned.keys))
 
     def _find_way(
         self,
         table: RoutingTable,
-        block: Block,
-        path: str,
+        host: str,
+        raw_path: bytes,
         method: str,
         head: RequestHead | None = None,
     ) -> Way | None:
+        """Return where a path leads; None where it is not to be served here."""
+        path = raw_path.decode()
         parsed = RequestPath(path, tuple(path[1:].split("/")), None, is_plain=True)
         if head is None and table.asks_headers(parsed.segments):
             return _BY_HEADERS
-        match = table.find(block.host, parsed.segments, head)
+        match = table.find(host, parsed.segments, head)
         if match is None:
             return None
         routes = match.routes
@@ -231,41 +231,23 @@ class QuickLane:
         except KeyError:
             pass
         found = self._read_response(head)
-        if len(head) <= _LONGEST_KNOWN:
-            if len(self._responses) >= _MOST_KNOWN:
-                self._responses.clear()
-            self._responses[head] = found
+        if len(head) <= LONGEST_KNOWN:
+            remember(self._responses, head, found)
         return found
 
     def make_context(
-        self, head: RequestHead, path: RequestPath, block: Block, match: Match
+        self, known: KnownRequest, client: str, table: RoutingTable, trace: RequestTrace | None
     ) -> RequestContext:
         """Return the context of a request as the pipeline makes it."""
-        table = self._table
-        assert table is not None
-        context = self._pipeline.make_context(head, path, block.host, match, table)
+        form, (path, match, _) = known.head.form, known.way
+        headers, keys = known.head.headers(form.names)
+        scheme = self._engine.scheme
+        head = RequestHead(known.method, known.target, headers, keys, client, scheme, trace=trace)
+        if known.query is not None:
+            path = path._replace(query=known.query)
+        context = self._pipeline.make_context(head, path, form.host, match, table)
         assert isinstance(context, RequestContext), "only routes that admit it have a plan"
         return context
-
-    def _read_block(self, block: bytes, data: bytes) -> Block | None:
-        reader = Framing()
-        try:
-            head, rest = reader.read_head(data)
-        except FramingRefused:
-            return None
-        if not head or rest or reader.is_inside_body or reader.is_last:
-            return None
-        fields = parse_fields(block)
-        if fields is None or fields.expects or fields.is_last or "via" in fields.keys:
-            return None
-        if self._pipeline.tracing is not None and "traceparent" in fields.keys:
-            return None  # the usual one is not among these bytes (`split_parent`)
-        cleaned = sanitize(RequestHead("GET", "/", fields.headers, fields.keys, ""))
-        try:
-            host = read_host(cleaned, None)
-        except RequestRefused:
-            return None
-        return Block(cleaned.headers, cleaned.keys, host)
 
     def _read_response(self, raw: bytes) -> KnownResponse | None:
         try:
@@ -283,36 +265,22 @@ class QuickLane:
         sent = encode_head(head.status, head.reason, headers, self._engine.date, "")
         has_limits = any(name.lower() in RATE_HEADERS for name, _ in headers)
         size = len(raw) + head.length
-        return KnownResponse(sent[:-2], head.status, size, len(raw), has_limits)
-
-
-def encode_tail(engine: FastEngine, context: RequestContext, plan: RoutePlan) -> bytes:
-    """Return the head that the upstream gets, without its request line.
-
-    Of a request with a trace without that, and without the empty line behind it.
-    """
-    backend = plan.route.backend
-    assert isinstance(backend, Backend)
-    forward = engine.pipeline.upstream_request_filter(context, backend)
-    headers = forward.headers
-    is_traced = context.head.trace is not None
-    if is_traced:
-        headers = tuple(without(headers, TRACE_NAMES))
-    head, _ = encode_request(context.head.method, forward.target, headers, has_body=False)
-    tail = head.partition(b"\r\n")[2]
-    return tail[:-2] if is_traced else tail
+        return KnownResponse(sent, sent[:-2], head.status, size, len(raw), has_limits)
 
 
 def _plan(route: Route, table: RoutingTable) -> RoutePlan | None:
     """Return the plan of a route; None where something has to be asked with every request."""
     api, backend = table.api(route.api_id), route.backend
+    auth = route.backend_auth
+    targets = () if route.balancing is None else route.balancing.targets
     is_usual = (
         route.activated
-        and isinstance(backend, Backend)
-        and not backend.base_query
+        and all(
+            isinstance(one, Backend) and not one.base_query
+            for one in (backend, *(target.backend for target in targets))
+        )
         and route.fallback is None
-        and route.backend_auth is None
-        and route.balancing is None
+        and (auth is None or auth.location == "header")
         and not route.retries
         and api.retry is None
         and not api.needs_services

@@ -1,30 +1,41 @@
 """The shortest way for the usual check of a sidecar: no body, and nothing to wait for.
 
-What follows from the headers of a check alone is worked out once for equal blocks of bytes, by the
-functions that serve all other checks, so that it cannot differ: who is asked about, where the
-request goes, what a key in a header says, and the response but for its limits. Whatever is not
-usual is left to an `Exchange`, with nothing done.
+What follows from the shape of a head, and from the headers that the route's policies read, is
+worked out once, by the functions that serve all other checks, so that it cannot differ: who is
+asked about, what a key in a header says, and the response but for its limits. Whatever is not usual
+is left to an `Exchange`, with nothing done.
 """
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from stoa_proxy.core.api import Api
 from stoa_proxy.core.exchange import RequestContext
 from stoa_proxy.core.limit_headers import limit_lines
-from stoa_proxy.core.model import Consumer, Route
+from stoa_proxy.core.limits import LimitResult
+from stoa_proxy.core.match import select_route
+from stoa_proxy.core.model import Route
 from stoa_proxy.core.policy import AsyncPolicy
 from stoa_proxy.core.problems import Respond
-from stoa_proxy.core.table import RoutingTable
-from stoa_proxy.engines.fast.request_head import parse_fields
+from stoa_proxy.core.table import Match, RoutingTable
+from stoa_proxy.engines.fast.quick_heads import (
+    LONGEST_KNOWN,
+    SPECIAL,
+    Head,
+    Heads,
+    read_usual,
+    remember,
+)
+from stoa_proxy.engines.fast.quick_routes import Pass, find_pass, header_names
 from stoa_proxy.engines.fast.response_head import encode_head, encode_own
-from stoa_proxy.errors import CheckRefused, FramingRefused, RequestRefused
+from stoa_proxy.errors import CheckRefused, RequestRefused
 from stoa_proxy.http import framing
 from stoa_proxy.http.forwarded import forwarded_scheme
-from stoa_proxy.http.framing import Framing
-from stoa_proxy.http.heads import Headers, RequestHead, read_host, sanitize
+from stoa_proxy.http.heads import Headers, RequestHead, RequestTrace, read_host, sanitize
 from stoa_proxy.http.targets import PLAIN_PATH, RequestPath
 from stoa_proxy.http.trace_context import split_parent
 from stoa_proxy.pipeline.checks import PATH, read_envoy, read_original
@@ -40,48 +51,77 @@ _TARGET: Final = rb"(?=/)(%b)(?:\?([\x21\x22\x24-\x7e]*+))?" % PLAIN_PATH.encode
 # Not OPTIONS, which may be a preflight.
 _ENVOY: Final = re.compile(rb"(DELETE|GET|HEAD|PATCH|POST|PUT) /authz%b HTTP/1\.1\r\n" % _TARGET)
 _NGINX: Final = b"GET /authz HTTP/1.1\r\n"
-_URI: Final = re.compile(rb"\r\nX-Original-URI: %b(?=\r\n)" % _TARGET, re.IGNORECASE)
+_URI: Final = re.compile(_TARGET)
+_URI_NAME: Final = "x-original-uri"
+# What the forms of checks take facts from (`pipeline.checks`), but for X-Original-URI.
+_FACTS: Final = SPECIAL | {
+    "x-forwarded-for", "x-forwarded-proto", "x-original-host", "x-original-method",
+    "x-original-url",
+}  # fmt: skip
 _DATE: Final = re.compile(rb"Date: [^\r]*\r\n")
-# As of requests (`quick`): all are forgotten when there are so many.
-_MOST_KNOWN: Final = 512
-_LONGEST_KNOWN: Final = 2048
 
 
-_ResponseKey = tuple[int, frozenset[str], tuple[str, ...], Encode]
+class CheckForm:
+    """What heads of one shape say of the request that a check is about.
 
-
-class KnownBlock:
-    """What the headers of a check say, cleaned as `pipeline` cleans them.
-
-    `method` is set where they name it. What a route's `is_by_headers` policies found is `consumer`
-    and `hidden`, for `route` of `table`; `sent` is the response without limits and date.
+    `first` are headers that its head begins with, `names` (lower case) those of the check that it
+    has behind them, as `pipeline` keeps them. `method` is set where the headers name it. `claimed`
+    are the headers that say who is calling.
     """
 
-    __slots__ = (
-        "claimed", "client", "consumer", "encode", "headers", "hidden", "host", "keys", "method",
-        "peer", "route", "scheme", "secret", "sent", "table",
-    )  # fmt: skip
-
-    consumer: Consumer | None
-    hidden: frozenset[str]
-    secret: frozenset[str]
+    __slots__ = ("claimed", "client", "encode", "first", "host", "method", "names", "scheme")
 
     def __init__(
-        self,
-        head: RequestHead,
-        scheme: str,
-        host: str,
-        method: str,
-        claimed: tuple[str, ...],
-        encode: Encode,
+        self, about: RequestHead, host: str, scheme: str, first: Headers, *, is_nginx: bool
     ) -> None:
-        self.headers: Headers = head.headers
-        self.keys, self.client, self.scheme = head.keys, head.client_address, scheme
-        self.peer, self.host, self.method = head.peer, host, method
-        self.claimed, self.encode = claimed, encode
-        self.table: RoutingTable | None = None
-        self.route: Route | None = None
-        self.sent: bytes | None = None
+        cleaned = sanitize(about)
+        self.client, self.scheme, self.host, self.first = about.client_address, scheme, host, first
+        self.names = frozenset(cleaned.keys[len(first) :])
+        self.method = about.method if is_nginx else ""
+        self.claimed = identity_names(about.keys)
+        self.encode: Encode = for_nginx if is_nginx else for_envoy
+
+
+class CheckPlan:
+    """A route whose checks can be decided the shortest way; `names` as of a `RoutePlan`."""
+
+    __slots__ = ("names", "route")
+
+    def __init__(self, route: Route, api: Api) -> None:
+        self.route = route
+        is_usual = not api.needs_services and not api.upstream_request_filters
+        self.names = header_names((*api.request_filters, *api.loggers)) if is_usual else None
+
+
+class CheckPass(Pass):
+    """What holds for checks like one that let a request pass: `sent` is the response to it.
+
+    Without limits and date.
+    """
+
+    __slots__ = ("sent",)
+
+    def __init__(self, context: RequestContext, sent: bytes) -> None:
+        super().__init__(context, context.api.request_filters)
+        self.sent = sent
+
+
+class KnownCheck(NamedTuple):
+    """A check as it was read: what it is about, and where that leads.
+
+    `asked_by` is the method of the check, `target` the path and maybe the query.
+    """
+
+    head: Head[CheckForm]
+    asked_by: str
+    method: str
+    path: RequestPath
+    target: str
+    match: Match
+    plan: CheckPlan
+
+
+_PassKey = tuple[CheckForm, CheckPlan, tuple[bytes, ...]]
 
 
 class CheckLane:
@@ -90,172 +130,224 @@ class CheckLane:
     def __init__(self, engine: FastEngine, sidecar: Sidecar) -> None:
         self._engine = engine
         self.sidecar = sidecar
-        self._blocks: dict[tuple[str, bytes, bytes], KnownBlock | None] = {}
-        self._responses: dict[_ResponseKey, tuple[Consumer | None, bytes]] = {}
+        self._table: RoutingTable | None = None
+        self._envoy = Heads(_FACTS, partial(self._read_form, is_nginx=False))
+        self._nginx = Heads(_FACTS, partial(self._read_form, is_nginx=True))
+        self._checks: dict[bytes, KnownCheck] = {}
+        self._plans: dict[int, CheckPlan] = {}
+        self._passes: dict[_PassKey, CheckPass] = {}
 
-    def find_response(self, block: KnownBlock, context: RequestContext) -> bytes:
-        """Return the head of a response that lets a request pass, but for limits and date."""
-        consumer = context.consumer
-        # By identity, which is compared faster; with the consumer, so that no other has its id.
-        key = (id(consumer), context.hidden_headers, block.claimed, block.encode)
-        known = self._responses.get(key)
-        if known is None:
-            outcome = with_removed(self.sidecar.verdict(context, with_notes=False), block.claimed)
-            headers = block.encode(outcome).headers
-            head = encode_head(200, "OK", headers, self._engine.date, "Content-Length: 0\r\n")
-            known = consumer, _DATE.sub(b"", head, count=1)[:-2]
-            if len(self._responses) >= _MOST_KNOWN:
-                self._responses.clear()
-            self._responses[key] = known
-        return known[1]
+    def find(self, data: bytes, size: int) -> KnownCheck | None:
+        """Return what a check asks under the table of now; None for an unusual one.
 
-    def find(self, peer: str, line: bytes, block: bytes, data: bytes) -> KnownBlock | None:
-        """Return what is known of a block of headers; None where it is not usual.
-
-        `line` tells the forms apart, `block` is without what differs between checks of one client,
-        `data` is the whole head.
+        `size` is that of the whole head, of which `data` may lack a `traceparent`.
         """
-        key = (peer, line, block)
-        try:
-            return self._blocks[key]
-        except KeyError:
-            pass
-        found = self._read(peer, line, data)
-        if len(block) <= _LONGEST_KNOWN:
-            if len(self._blocks) >= _MOST_KNOWN:
-                self._blocks.clear()
-            self._blocks[key] = found
-        return found
+        table = self._engine.store.table
+        if table is not self._table:
+            self._table = table
+            self._checks.clear()
+            self._plans.clear()
+            self._passes.clear()
+        known = self._checks.get(data)
+        if known is None and size <= framing.MAX_HEAD:
+            known = self._read(data, table)
+            if known is not None and len(data) <= LONGEST_KNOWN:
+                remember(self._checks, data, known)
+        return known
 
-    def _read(self, peer: str, line: bytes, data: bytes) -> KnownBlock | None:
-        reader = Framing()
-        try:
-            whole, rest = reader.read_head(data)
-        except FramingRefused:
+    def find_pass(self, key: _PassKey) -> CheckPass | None:
+        """Return what let the last such request pass, while it holds."""
+        return find_pass(self._passes, key, self.sidecar.states.clock)
+
+    def keep_pass(self, key: _PassKey, form: CheckForm, context: RequestContext) -> CheckPass:
+        """Keep, and return, what let a request pass for others like it."""
+        verdict = self.sidecar.verdict(context, with_notes=False)
+        headers = form.encode(with_removed(verdict, form.claimed)).headers
+        head = encode_head(200, "OK", headers, self._engine.date, "Content-Length: 0\r\n")
+        made = CheckPass(context, _DATE.sub(b"", head, count=1)[:-2])
+        remember(self._passes, key, made)
+        return made
+
+    def make_context(
+        self, known: KnownCheck, peer: str, table: RoutingTable
+    ) -> RequestContext | Respond:
+        """Return the context of the request that a check is about, as the pipeline makes it."""
+        form = known.head.form
+        headers, keys = known.head.headers(form.names)
+        if form.first:
+            headers, keys = (*form.first, *headers), ("host", *keys)
+        head = RequestHead(
+            known.method, known.target, headers, keys, form.client, form.scheme, peer=peer
+        )
+        return self.sidecar.make_context(head, known.path, form.host, known.match, table)
+
+    def _read(self, data: bytes, table: RoutingTable) -> KnownCheck | None:
+        line = _ENVOY.match(data)
+        if line is not None:
+            head = self._envoy.find(data[line.end() :], data)
+            found: re.Match[bytes] | None = line
+        elif data.startswith(_NGINX):
+            head = self._nginx.find(data[len(_NGINX) :], data)
+            found = None if head is None else _match_uri(head)
+        else:
             return None
-        if not whole or rest or reader.is_inside_body or reader.is_last:
+        if head is None or found is None:
             return None
-        fields = parse_fields(whole[whole.index(b"\r\n") + 2 :])
-        if fields is None or fields.expects or fields.is_last or "via" in fields.keys:
+        *_, raw, query = found.groups()
+        form, path = head.form, raw.decode()
+        text = None if query is None else query.decode()
+        parsed = RequestPath(path, tuple(path[1:].split("/")), text, is_plain=True)
+        asked = None
+        if table.asks_headers(parsed.segments):
+            asked = RequestHead("GET", "/", *head.headers(form.names), "")
+        match = table.find(form.host, parsed.segments, asked)
+        asked_by = "GET" if line is None else line[1].decode()
+        method = form.method or asked_by
+        route = None if match is None else select_route(match, method)
+        if match is None or route is None:
             return None
-        if self.sidecar.tracing is not None and "traceparent" in fields.keys:
-            return None  # the usual one is not among these bytes (`split_parent`)
-        if not self.sidecar.is_caller(peer):
+        plan = self._plans.get(id(route))
+        if plan is None:
+            # It holds the route, so that no other one gets its id.
+            plan = self._plans[id(route)] = CheckPlan(route, table.api(route.api_id))
+        target = path if text is None else f"{path}?{text}"
+        return KnownCheck(head, asked_by, method, parsed, target, match, plan)
+
+    def _read_form(self, data: bytes, *, is_nginx: bool) -> CheckForm | None:
+        fields = read_usual(data, is_traced=self.sidecar.tracing is not None)
+        if fields is None:
             return None
-        target = PATH if line else f"{PATH}/"
-        head = RequestHead("GET", target, fields.headers, fields.keys, "", peer=peer)
+        target = PATH if is_nginx else f"{PATH}/"
+        head = RequestHead("GET", target, fields.headers, fields.keys, "")
         # All callers are proxies to the engine (`modes`), whose word on the scheme is taken.
         scheme = forwarded_scheme(head.values("x-forwarded-proto"), self._engine.scheme)
-        read = read_original if line else read_envoy
+        read = read_original if is_nginx else read_envoy
         try:
             about = read(head, self.sidecar.proxies).head
-            cleaned = sanitize(about)
-            host = read_host(cleaned, None)
+            host = read_host(sanitize(about), None)
         except (CheckRefused, RequestRefused):
             return None
-        method = about.method if line else ""
-        if method == "OPTIONS":
-            return None
-        encode = for_nginx if line else for_envoy
-        return KnownBlock(cleaned, scheme, host, method, identity_names(about.keys), encode)
+        if is_nginx and about.method == "OPTIONS":
+            return None  # it may be a preflight
+        first = about.headers[:1] if is_nginx else ()
+        return CheckForm(about, host, scheme, first, is_nginx=is_nginx)
+
+
+def _match_uri(head: Head[CheckForm]) -> re.Match[bytes] | None:
+    """Return the target that X-Original-URI names."""
+    for line in head.lines:
+        if line.name == _URI_NAME:
+            return _URI.fullmatch(line.pair[1].encode("utf-8", "surrogateescape"))
+    return None
 
 
 class QuickCheck:
     """Serves usual checks of a connection. To the connection it is what `QuickExchange` is."""
 
-    __slots__ = ("_context", "_engine", "_lane", "_link")
+    __slots__ = ("_context", "_engine", "_is_caller", "_lane", "_link")
 
     def __init__(self, link: FastConnection, lane: CheckLane) -> None:
         self._link = link
         self._engine = link.engine
         self._lane = lane
         self._context: RequestContext | None = None
+        self._is_caller = lane.sidecar.is_caller(link.client_address)
 
     def begin(self, data: bytes) -> bool:
         """Answer the check that `data` is; return False, with nothing done, if it is not usual."""
         started = perf_counter()
-        link = self._link
-        if len(data) > framing.MAX_HEAD:
+        if not self._is_caller:
             return False
-        tracing, parent = self._lane.sidecar.tracing, None
+        tracing, size, parent = self._lane.sidecar.tracing, len(data), None
         if tracing is not None:
             data, parent = split_parent(data, 0)
-        line = _ENVOY.match(data)
-        if line is not None:
-            method, raw, query = line.groups()
-            block = self._lane.find(link.client_address, b"", data[line.end() :], data)
-        else:
-            found = _URI.search(data) if data.startswith(_NGINX) else None
-            if found is None:
-                return False
-            raw, query = found.groups()
-            method = b"GET"
-            rest = data[: found.start()] + data[found.end() :]
-            block = self._lane.find(link.client_address, _NGINX, rest, data)
-        if block is None:
+        known = self._lane.find(data, size)
+        if known is None:
             return False
+        self._context = None
         trace = None if tracing is None else tracing.resume(parent, "")
-        response = self._decide(block, method.decode(), raw.decode(), query)
+        response = self._decide(known)
         if response is None:
             if tracing is not None and trace is not None:
                 tracing.give_back(trace)
             return False
-        engine = self._engine
+        engine, link = self._engine, self._link
         engine.shares.touch(link)
         link.transport.write(response)
         status = int(response[9:12])
-        engine.pipeline.metrics.count_refusal(method.decode(), status, perf_counter() - started)
+        engine.pipeline.metrics.count_refusal(known.asked_by, status, perf_counter() - started)
         if trace is not None:
-            path = PATH if line is None else f"{PATH}{raw.decode()}"
-            head = RequestHead(method.decode(), path, (), (), link.client_address, trace=trace)
-            engine.pipeline.end_trace(head, self._context, status)
+            self._end_trace(known, trace, status)
         link.note_served()
         return True
 
-    def _decide(
-        self, block: KnownBlock, method: str, raw: str, query: bytes | None
+    def _end_trace(self, known: KnownCheck, trace: RequestTrace, status: int) -> None:
+        """Keep the spans of a check; of a usual one there is no context yet."""
+        link, path = self._link, PATH
+        if not known.head.form.method:
+            path += known.path.raw
+        context = self._context
+        if context is None and trace.is_recorded:
+            table = self._engine.store.table
+            made = self._lane.make_context(known, link.client_address, table)
+            context = None if isinstance(made, Respond) else made
+        head = RequestHead(known.asked_by, path, (), (), link.client_address, trace=trace)
+        self._engine.pipeline.end_trace(head, context, status)
+
+    def _decide(self, known: KnownCheck) -> bytes | None:
+        """Return the response to a check, None where it is not usual."""
+        plan, form = known.plan, known.head.form
+        if plan.names is None:
+            return self._ask_policies(known, None, 0, None)
+        key = (form, plan, known.head.raw_lines(plan.names))
+        passed = self._lane.find_pass(key)
+        if passed is None or not passed.is_whole:
+            return self._ask_policies(known, key, 0, None)
+        limit: LimitResult | None = None
+        for number, count in passed.counts:
+            result = count()
+            if not result.allowed:
+                # Nothing was counted: the policy is asked, and says so in full.
+                return self._ask_policies(known, key, number, passed, limit)
+            if limit is None or result.remaining < limit.remaining:
+                limit = result
+        self._lane.sidecar.count_repeated(plan.route, passed.consumer)
+        return self._encode_allowed(passed, limit)
+
+    def _ask_policies(
+        self,
+        known: KnownCheck,
+        key: _PassKey | None,
+        first: int,
+        passed: CheckPass | None,
+        limit: LimitResult | None = None,
     ) -> bytes | None:
-        """Return the response to a check by `method`, None where it is not usual."""
-        sidecar, table = self._lane.sidecar, self._engine.store.table
-        text = None if query is None else query.decode()
-        path = RequestPath(raw, tuple(raw[1:].split("/")), text, is_plain=True)
-        target = raw if text is None else f"{raw}?{text}"
-        head = RequestHead(
-            block.method or method, target, block.headers, block.keys, block.client, block.scheme,
-            peer=block.peer,
-        )  # fmt: skip
-        match = table.find(block.host, path.segments, head)
-        if match is None:
-            return None
-        context = sidecar.make_context(head, path, block.host, match, table)
+        """Decide by the policies from the `first` one on; what `passed` says holds before it."""
+        lane, table = self._lane, self._engine.store.table
+        context = lane.make_context(known, self._link.client_address, table)
         if isinstance(context, Respond):
             return None
         self._context = context
-        api = context.api
-        is_known = block.table is table and block.route is context.route
-        if is_known:
-            context.consumer = block.consumer
-            context.hidden_headers, context.secret_headers = block.hidden, block.secret
-        for policy in api.request_filters:
-            if policy.is_by_headers and is_known:
-                continue
+        if passed is not None:
+            context.consumer, context.limit_result = passed.consumer, limit
+            context.hidden_headers, context.secret_headers = passed.hidden, passed.secret
+        for policy in context.api.request_filters[first:]:
             if isinstance(policy, AsyncPolicy) and not policy.is_prepared(context):
                 return None
             refusal = policy.request_filter(context)
             if refusal is not None:
-                return self._encode(block, method, sidecar.finish(context, refusal))
-        if api.upstream_request_filters or context.hidden_query or api.needs_services:
-            return self._encode(block, method, sidecar.allow(context))
-        if not is_known or block.sent is None or block.consumer is not context.consumer:
-            block.sent = self._lane.find_response(block, context)
-            block.table, block.route = table, context.route
-            block.consumer = context.consumer
-            block.hidden, block.secret = context.hidden_headers, context.secret_headers
-        sidecar.count_allowed(context)
-        result = context.limit_result
-        limits = b"" if result is None else limit_lines(result)
-        return b"%b%bDate: %b\r\n\r\n" % (block.sent, limits, self._engine.date.value().encode())
+                return self._encode(known, lane.sidecar.finish(context, refusal))
+        if key is None or context.hidden_query:
+            return self._encode(known, lane.sidecar.allow(context))
+        lane.sidecar.count_allowed(context)
+        made = lane.keep_pass(key, known.head.form, context)
+        return self._encode_allowed(made, context.limit_result)
 
-    def _encode(self, block: KnownBlock, method: str, outcome: Respond) -> bytes:
-        response = block.encode(with_removed(outcome, block.claimed))
-        return encode_own(response, method, self._engine.date, is_last=False)
+    def _encode_allowed(self, passed: CheckPass, limit: LimitResult | None) -> bytes:
+        lines = b"" if limit is None else limit_lines(limit)
+        return b"%b%bDate: %b\r\n\r\n" % (passed.sent, lines, self._engine.date.value().encode())
+
+    def _encode(self, known: KnownCheck, outcome: Respond) -> bytes:
+        form = known.head.form
+        response = form.encode(with_removed(outcome, form.claimed))
+        return encode_own(response, known.asked_by, self._engine.date, is_last=False)

@@ -3,57 +3,61 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stoa_proxy.core.exchange import CallNote, Forward, RequestContext
 from stoa_proxy.core.limit_headers import limit_lines
+from stoa_proxy.core.limits import LimitResult
 from stoa_proxy.core.match import build_target
-from stoa_proxy.core.model import Consumer
+from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.engines.complete.upstream.connection import UpstreamConnection
 from stoa_proxy.engines.complete.upstream.pool import Pool
 from stoa_proxy.engines.fast.call import UpstreamCall
 from stoa_proxy.engines.fast.exchange import Exchange
-from stoa_proxy.engines.fast.quick import Block, QuickLane, RoutePlan, Way, encode_tail
+from stoa_proxy.engines.fast.quick import KnownRequest, PassKey, QuickLane
+from stoa_proxy.engines.fast.quick_routes import Pass, Place, Tail, encode_tail
 from stoa_proxy.engines.fast.upload import Upload
 from stoa_proxy.engines.fast.upstream import FastUpstream, fast_end
-from stoa_proxy.http.heads import RequestHead, RequestTrace
-from stoa_proxy.http.trace_context import split_parent, trace_lines
+from stoa_proxy.http.heads import RequestTrace
+from stoa_proxy.http.trace_context import parse_state, split_parent, trace_lines
 
 if TYPE_CHECKING:
     from stoa_proxy.engines.fast.connection import FastConnection
+
+_STATE: Final = frozenset({"tracestate"})
 
 
 class QuickExchange:
     """The request at work on a connection, again and again the same object.
 
-    To the connection it is what an `Exchange` is; whatever is not usual makes one of it.
+    To the connection it is what an `Exchange` is; whatever is not usual makes one of it. A context
+    is made only where something is asked that needs one.
     """
 
     __slots__ = (
-        "_block", "_connection", "_consumer", "_context", "_end", "_engine", "_hidden", "_lane",
-        "_link", "_method", "_plan", "_pool", "_query", "_started", "_tail", "_tail_block",
-        "_tail_plan", "_trace", "_tracing", "_way", "has_begun", "upload", "wants_body",
+        "_connection", "_context", "_end", "_engine", "_key", "_known", "_lane", "_limit", "_link",
+        "_pass", "_place", "_pool", "_started", "_table", "_token", "_trace", "_tracing",
+        "has_begun", "upload", "wants_body",
     )  # fmt: skip
 
-    _block: Block
     _connection: UpstreamConnection
     _end: FastUpstream
-    _plan: RoutePlan
+    _key: PassKey | None
+    _known: KnownRequest
     _pool: Pool
-    _way: Way
+    _table: RoutingTable
 
     def __init__(self, link: FastConnection, lane: QuickLane) -> None:
         self._link = link
         self._lane = lane
         self._engine = link.engine
+        self._context: RequestContext | None = None
+        self._limit: LimitResult | None = None
+        self._pass: Pass | None = None
+        self._place: Place | None = None
+        self._token = ""
         self._tracing = link.engine.pipeline.tracing
         self._trace: RequestTrace | None = None
-        self._context: RequestContext | None = None
-        self._tail = b""
-        self._tail_block: Block | None = None
-        self._tail_plan: RoutePlan | None = None
-        self._consumer: Consumer | None = None
-        self._hidden: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
         self.upload: Upload | None = None
         self.has_begun = False
         self.wants_body = True
@@ -61,94 +65,129 @@ class QuickExchange:
     def begin(self, data: bytes) -> bool:
         """Serve the request that `data` is; return False, with nothing done, if it is not usual."""
         started = perf_counter()
-        lane, engine, link = self._lane, self._engine, self._link
-        line = lane.read_line(data)
-        if line is None:
-            return False
-        parent, tracing = None, self._tracing
-        if tracing is None:
-            block = lane.find_block(data[line.end() :], data)
-        else:
-            rest, parent = split_parent(data, line.end())
-            block = lane.find_block(rest, data)
-        if block is None:
-            return False
-        raw_method, raw_path, query = line.groups()
-        method = raw_method.decode()
-        way = lane.find_way(block, raw_path, method)
-        if way is None:
+        engine, link, tracing = self._engine, self._link, self._tracing
+        size, parent = len(data), None
+        if tracing is not None:
+            data, parent = split_parent(data, 0)
+        known = self._lane.find(data, size)
+        if known is None:
             return False
         # From here on the request is this one's.
-        self._block, self._way, self._started = block, way, started
-        self._method, self._query = method, query
-        plan = self._plan = way.plan
+        plan = known.plan
+        self._known, self._started, self._table = known, started, engine.store.table
+        self._context = self._limit = None
+        self._place, self._token = plan.place, ""
+        self._pass = passed = self._find_pass(known)
         engine.shares.touch(link)
         now = engine.loop.time()
         link.begin_quick(self, now + plan.timeout)
-        context, is_recorded = None, False
+        is_recorded = False
         if tracing is not None:
-            trace = self._trace = tracing.resume(parent, block.state)
-            is_recorded = trace.is_recorded
-        if plan.needs_context or is_recorded:
-            context = self._context = self._make_context()
-            filters = plan.filters
-            is_same = self._tail_plan is plan and self._tail_block is block
-            if is_same and plan.is_remembered:
-                # The last request, which passed, had the same headers and the same table.
-                context.consumer = self._consumer
-                context.hidden_headers, context.secret_headers = self._hidden
-                filters = plan.counting
-            for policy in filters:
-                refusal = policy.request_filter(context)
-                if refusal is not None:
-                    self._make_exchange(context).refuse(context, policy, refusal)
-                    return True
-            if context.hidden_query:
-                self._go_on()
-                return True
-        if not self._send(context, raw_method, raw_path, now):
+            state = parse_state([pair[1] for pair in known.head.headers(_STATE)[0]])
+            self._trace = tracing.resume(parent, state)
+            is_recorded = self._trace.is_recorded
+        if passed is not None and passed.is_whole:
+            for number, count in passed.counts:
+                result = count()
+                if not result.allowed:
+                    # Nothing was counted: the policy is asked, and says so in full.
+                    return self._ask_policies(self._make_context(), number, now)
+                if self._limit is None or result.remaining < self._limit.remaining:
+                    self._limit = result
+            if is_recorded:
+                self._context = self._make_context()
+        elif plan.needs_context or is_recorded:
+            return self._ask_policies(self._make_context(), 0, now)
+        if not self._send(now):
             self._go_on()
         return True
 
-    def _send(self, context: RequestContext | None, method: bytes, path: bytes, now: float) -> bool:
+    def _find_pass(self, known: KnownRequest) -> Pass | None:
+        """Return what let the last request like this one pass."""
+        names = known.plan.names
+        if names is None:
+            self._key = None
+            return None
+        self._key = key = (
+            known.head.form, known.plan, self._link.client_address, known.head.raw_lines(names)
+        )  # fmt: skip
+        return self._lane.find_pass(key)
+
+    def _ask_policies(self, context: RequestContext, first: int, now: float) -> bool:
+        """Go on behind the policies from the `first` one on, or answer what one responds."""
+        self._context = context
+        for policy in self._known.plan.filters[first:]:
+            refusal = policy.request_filter(context)
+            if refusal is not None:
+                self._make_exchange(context).refuse(context, policy, refusal)
+                return True
+        self._limit = context.limit_result
+        if self._pass is not None and self._pass.consumer is not context.consumer:
+            self._pass = None
+        if context.hidden_query or not self._send(now):
+            self._go_on()
+        return True
+
+    def _send(self, now: float) -> bool:
         """Count the request and send it on a kept connection; return False, with nothing done."""
-        engine, plan = self._engine, self._plan
+        engine, known = self._engine, self._known
+        plan = known.plan
+        place = plan.place or self._choose_place()
         pool = engine.client.pool
-        tenants, in_flight = engine.request_shares.tenants, engine.client.in_flight
-        connection = None if pool is None else pool.take(plan.origin, now)
-        if pool is None or connection is None:
+        if place is None or pool is None:
             return False
+        connection = pool.take(place.origin, now)
+        if connection is None:
+            return False
+        tenants, in_flight = engine.request_shares.tenants, engine.client.in_flight
         if not tenants.try_enter(plan.tenant):
             pool.keep(connection)
             return False
-        if not in_flight.try_enter(plan.upstream_key):
+        if not in_flight.try_enter(place.key):
             tenants.leave(plan.tenant)
             pool.keep(connection)
             return False
-        consumer = None if context is None else context.consumer
-        if (
-            self._tail_plan is not plan
-            or self._tail_block is not self._block
-            or self._consumer is not consumer
-        ):
-            self._tail = encode_tail(engine, context or self._make_context(), plan)
-            self._tail_block, self._tail_plan, self._consumer = self._block, plan, consumer
-            if context is not None:
-                self._hidden = context.hidden_headers, context.secret_headers
+        passed = self._pass
+        kept = None if passed is None else passed.tails.get((place, self._token))
+        tail = None if kept is None else kept.write(known.head)
+        if tail is None:
+            tail = self._make_tail(place)
         pool.join()
         self._pool, self._connection = pool, connection
         self._end = end = fast_end(connection)
         end.receiver = self
-        rest = path[plan.skipped :]
-        target = plan.base + rest if rest else plan.base_alone
-        if self._query:
-            target = b"%b?%b" % (target, self._query)
+        line = known.line if place is plan.place else known.line_for(place)
         if self._trace is None:
-            end.write(b"%b %b HTTP/1.1\r\n%b" % (method, target, self._tail))
+            end.write(line + tail)
         else:
-            lines = trace_lines(self._trace)
-            end.write(b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method, target, self._tail, lines))
+            end.write(b"%b%b%b\r\n" % (line, tail, trace_lines(self._trace)))
         return True
+
+    def _choose_place(self) -> Place | None:
+        """Return the backend that gets the request; None where that needs more than a choice."""
+        plan = self._known.plan
+        if self._place is not None:
+            return self._place
+        chosen = self._engine.pipeline.backends.pick(plan.route)
+        if chosen is None:
+            return None
+        backend, self._token = chosen
+        self._place = plan.places[id(backend)]
+        return self._place
+
+    def _make_tail(self, place: Place) -> bytes:
+        """Return the head for the upstream without its first line, and keep it for others."""
+        context = self._context or self._make_context()
+        pipeline = self._engine.pipeline
+        pipeline.backends.note_picked(context, place.backend, self._token)
+        tail = encode_tail(pipeline, context, place.backend)
+        if self._key is None:
+            return tail  # policies may depend on whatever the client sends
+        if self._pass is None:
+            self._pass = Pass(context, self._known.plan.filters)
+            self._lane.keep_pass(self._key, self._pass)
+        self._pass.keep_tail(place, self._token, Tail(self._known.head, context, tail))
+        return tail
 
     # What the upstream's connection calls (`upstream.Receiver`).
 
@@ -156,45 +195,57 @@ class QuickExchange:
         """Pass a usual response on; anything else is read by an `Exchange`."""
         start = data.find(b"\r\n\r\n") + 4
         known = self._lane.find_response(data[:start]) if start > 3 else None
-        link, context = self._link, self._context
+        link, limit = self._link, self._limit
         if (
             known is None
             or known.size != len(data)
             or link.is_closing
             or link.is_write_paused
-            or (known.has_limits and context is not None and context.limit_result is not None)
+            or (known.has_limits and limit is not None)
         ):
             self._promote()[1].receive(data)
             return
-        engine, plan = self._engine, self._plan
-        limit = None if context is None else context.limit_result
-        lines = b"" if limit is None else limit_lines(limit)
-        link.transport.write(b"%b%b\r\n%b" % (known.sent, lines, data[start:]))
+        if limit is None:
+            link.transport.write(known.head + data[start:])
+        else:
+            link.transport.write(b"%b%b\r\n%b" % (known.sent, limit_lines(limit), data[start:]))
+        self._complete(known.status, len(data) - start)
+
+    def _complete(self, status: int, sent: int) -> None:
+        """End a request whose response is sent."""
+        engine, request, place = self._engine, self._known, self._place
+        plan, pipeline, passed = request.plan, engine.pipeline, self._pass
+        assert place is not None
         self._end.receiver = None
         self._pool.keep(self._connection)
         self._pool.leave_now()
-        engine.client.in_flight.leave(plan.upstream_key)
+        engine.client.in_flight.leave(place.key)
         engine.request_shares.tenants.leave(plan.tenant)
         seconds = perf_counter() - self._started
-        pipeline = engine.pipeline
         pipeline.metrics.upstream_seconds.observe(seconds)
-        sent = len(data) - start
+        if plan.is_observed:
+            pipeline.backends.note_outcome(plan.route, place.backend, status)
+        context = self._context
         if context is not None:
             self._context = None
-            self._note_call(context, known.status)
-            pipeline.log_request(context, known.status, seconds, 0, sent)
+            self._note_call(context, place, status)
+            pipeline.log_request(context, status, seconds, 0, sent)
         else:
-            pipeline.usage.count(plan.route, None, known.status, seconds, 0, sent)
-            pipeline.count_request(self._method, plan.route, known.status, seconds)
-        link.end_quick()
+            consumer = None if passed is None else passed.consumer
+            pipeline.usage.count(plan.route, consumer, status, seconds, 0, sent)
+            pipeline.count_request(request.method, plan.route, status, seconds)
+            if plan.loggers:
+                assert passed is not None
+                for log in passed.logs:
+                    log(request.target, status, seconds)
+        self._link.end_quick()
 
-    def _note_call(self, context: RequestContext, status: int) -> None:
+    def _note_call(self, context: RequestContext, place: Place, status: int) -> None:
         """Note the call of a request that is recorded, as `core.attempts` does it."""
         trace, route = context.head.trace, context.route
         if trace is None or not trace.is_recorded:
             return
-        strip = route.strip_path
-        target = build_target(context.backend, context.path, context.depth, strip=strip)
+        target = build_target(place.backend, context.path, context.depth, strip=route.strip_path)
         now = context.clock.monotonic()
         note = CallNote(target, trace.started, now, status, trace.client_id)
         context.noted.calls.append(note)
@@ -236,17 +287,16 @@ class QuickExchange:
         """Do nothing: no response has begun."""
 
     def _make_context(self) -> RequestContext:
-        path, match, _ = self._way
-        target = path.raw
-        if self._query is not None:
-            path = path._replace(query=self._query.decode())
-            target = f"{path.raw}?{path.query}"
-        block = self._block
-        head = RequestHead(
-            self._method, target, block.headers, block.keys, self._link.client_address,
-            self._engine.scheme, trace=self._trace,
-        )  # fmt: skip
-        return self._lane.make_context(head, path, block, match)
+        """Return the context of the request, with what is known of it."""
+        context = self._lane.make_context(
+            self._known, self._link.client_address, self._table, self._trace
+        )
+        passed = self._pass
+        if passed is not None and passed.is_whole:
+            context.consumer = passed.consumer
+            context.hidden_headers, context.secret_headers = passed.hidden, passed.secret
+            context.limit_result = self._limit
+        return context
 
     def _make_exchange(self, context: RequestContext) -> Exchange:
         exchange = Exchange(self._link, context.head, started=self._started)
@@ -257,18 +307,25 @@ class QuickExchange:
     def _go_on(self) -> None:
         """Let an `Exchange` go on behind the policies."""
         context = self._context or self._make_context()
-        self._make_exchange(context).go_on(self._forward(context))
+        pipeline = self._engine.pipeline
+        if self._place is None:
+            decision = pipeline.enter_upstream(context)
+        else:
+            decision = self._forward(context, self._place)
+        self._make_exchange(context).carry_out(decision)
 
     def _promote(self) -> tuple[Exchange, UpstreamCall]:
         """Make an `Exchange` of the request, whose call goes on."""
         context = self._context or self._make_context()
+        place = self._place
+        assert place is not None, "it was sent there"
         exchange = self._make_exchange(context)
-        key = self._plan.upstream_key
-        call = exchange.take_over(self._forward(context), key, self._connection, self._pool)
-        return exchange, call
+        forward = self._forward(context, place)
+        return exchange, exchange.take_over(forward, place.key, self._connection, self._pool)
 
-    def _forward(self, context: RequestContext) -> Forward:
-        backend = self._plan.route.backend
-        forward = self._engine.pipeline.upstream_request_filter(context, backend)
+    def _forward(self, context: RequestContext, place: Place) -> Forward:
+        pipeline = self._engine.pipeline
+        pipeline.backends.note_picked(context, place.backend, self._token)
+        forward = pipeline.upstream_request_filter(context, place.backend)
         assert isinstance(forward, Forward), "of other backends there are no plans"
         return forward

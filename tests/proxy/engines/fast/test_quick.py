@@ -206,7 +206,9 @@ async def test_headers_that_differ_are_never_mixed_up() -> None:
             for number in range(1200):  # more than are remembered
                 await client.ask(GET.replace(b"X-Key: k1", b"X-Key: %d" % (number % 700)))
             lane = api.gateway._engine.lane
-            assert len(lane._blocks) <= 512
+            heads = lane._heads
+            assert max(map(len, (heads._heads, heads._forms, lane._requests, lane._passes))) <= 512
+            assert len(heads._lines) <= 4096
     for number, head in enumerate(upstream.heads):
         assert b"X-Key: %d\r\n" % (number % 700) in head
 

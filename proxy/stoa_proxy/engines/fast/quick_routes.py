@@ -1,0 +1,180 @@
+"""What the shortest way knows of routes: where requests go, and what lets equal ones pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from stoa_proxy.core.backend import Backend
+from stoa_proxy.core.exchange import RequestContext
+from stoa_proxy.core.model import Consumer, Route
+from stoa_proxy.core.policy import Policy, Repeat, RepeatLog
+from stoa_proxy.core.table import RoutingTable
+from stoa_proxy.core.upstream_headers import NEVER_SENT
+from stoa_proxy.engines.complete.upstream.http1 import encode_head
+from stoa_proxy.engines.fast.quick_heads import Head, remember
+from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.http.heads import without
+from stoa_proxy.http.trace_context import NAMES as TRACE_NAMES
+from stoa_proxy.pipeline.decide import Pipeline
+
+K = TypeVar("K")
+P = TypeVar("P", bound="Pass")
+
+# Tokens change with time: of a backend one is sent, and the one before for requests in between.
+_MOST_TAILS: Final = 64
+
+
+class Place:
+    """A backend as requests are sent to it.
+
+    `base` is its path, `base_alone` the same where nothing follows, `key` what calls are counted
+    by.
+    """
+
+    __slots__ = ("backend", "base", "base_alone", "key", "origin")
+
+    def __init__(self, tenant: str, backend: Backend) -> None:
+        self.backend = backend
+        self.origin = backend.origin
+        self.key = (tenant, backend.host, backend.port)
+        self.base = backend.base_path.rstrip("/").encode()
+        self.base_alone = backend.base_path.encode() or b"/"
+
+
+class RoutePlan:
+    """A route that can be served the shortest way, and its API.
+
+    `place` is that of its only backend; of several `places` has each by the backend's identity.
+    `names` are the headers that its policies read, None for any. `skipped` is how many characters
+    of a request's path the route replaces.
+    """
+
+    __slots__ = (
+        "filters", "is_observed", "loggers", "names", "needs_context", "place", "places", "route",
+        "skipped", "tenant", "timeout",
+    )  # fmt: skip
+
+    def __init__(self, route: Route, backend: Backend, table: RoutingTable) -> None:
+        api = table.api(route.api_id)
+        self.route = route
+        self.tenant = route.tenant_id
+        self.filters = api.request_filters
+        self.loggers = api.loggers
+        self.names = header_names((*api.request_filters, *api.loggers))
+        self.needs_context = bool(api.request_filters or api.loggers)
+        self.timeout = route.timeout
+        self.is_observed = route.is_observed
+        self.place: Place | None = None
+        self.places: dict[int, Place] = {}
+        if route.balancing is None and route.backend_auth is None:
+            self.place = Place(route.tenant_id, backend)
+        else:
+            targets = () if route.balancing is None else route.balancing.targets
+            for one in (backend, *(target.backend for target in targets)):
+                self.places[id(one)] = Place(route.tenant_id, one)
+        self.skipped = sum(len(one) + 1 for one in route.prefix) if route.strip_path else 0
+
+
+def header_names(policies: Iterable[Policy]) -> frozenset[str] | None:
+    """Return the headers (lower case) that policies read; None where that is not known."""
+    names: frozenset[str] = frozenset()
+    for policy in policies:
+        read = policy.header_names
+        if read is None:
+            return None
+        names |= read
+    return names
+
+
+class Tail:
+    """The head for an upstream without its first line, as far as requests let it be the same.
+
+    Of those whose pass is the same it differs in the lines that the client's headers are sent as.
+    """
+
+    __slots__ = ("_after", "_before", "_head", "_is_fixed", "_names", "_sent")
+
+    def __init__(self, head: Head[Any], context: RequestContext, sent: bytes) -> None:
+        names = frozenset(context.head.keys) - context.hidden_headers - NEVER_SENT
+        if context.head.trace is not None:
+            names -= TRACE_NAMES
+        lines = b"".join([line.sent for line in head.lines if line.name in names])
+        start = sent.index(b"\r\n") + 2
+        # Behind the Host of the backend, as `request_headers` and `encode_head` have it.
+        self._is_fixed = not sent.startswith(lines, start)
+        self._before, self._after = sent[:start], sent[start + len(lines) :]
+        self._names = names
+        self._head, self._sent = head, sent
+
+    def write(self, head: Head[Any]) -> bytes | None:
+        """Return the head with the lines of a request, None where it has to be made anew."""
+        if head is self._head:
+            return self._sent
+        if self._is_fixed:
+            return None
+        names = self._names
+        lines = b"".join([line.sent for line in head.lines if line.name in names])
+        self._head = head
+        self._sent = sent = b"%b%b%b" % (self._before, lines, self._after)
+        return sent
+
+
+class Pass:
+    """What holds for requests to a route from one client, after one like them that passed.
+
+    They have the same shape of headers, and the same values of those that the policies of the
+    route read. `is_whole` is whether policies need be asked no more: then each of `counts` counts
+    a request, beside the number of its policy, and `logs` note the end. Nothing holds any more from
+    `until` on. `tails` are heads for upstreams without their request lines.
+    """
+
+    __slots__ = ("consumer", "counts", "hidden", "is_whole", "logs", "secret", "tails", "until")
+
+    def __init__(self, context: RequestContext, filters: tuple[Policy, ...]) -> None:
+        self.consumer: Consumer | None = context.consumer
+        self.hidden, self.secret = context.hidden_headers, context.secret_headers
+        self.tails: dict[tuple[Place, str], Tail] = {}
+        repeats = [policy.repeat(context) for policy in filters]
+        logs = [policy.repeat_log(context) for policy in context.api.loggers]
+        self.is_whole = None not in repeats and None not in logs
+        known = [repeat or Repeat() for repeat in repeats]
+        self.counts = [
+            (number, repeat.count)
+            for number, repeat in enumerate(known)
+            if repeat.count is not None
+        ]
+        self.logs: list[RepeatLog] = [log for log in logs if log is not None]
+        ends = [repeat.until for repeat in known if repeat.until is not None]
+        self.until: datetime | None = min(ends, default=None)
+
+    def keep_tail(self, place: Place, token: str, tail: Tail) -> None:
+        """Keep the head for an upstream, to be sent with this token."""
+        remember(self.tails, (place, token), tail, _MOST_TAILS)
+
+
+def find_pass(passes: dict[K, P], key: K, clock: Clock) -> P | None:
+    """Return what let the last request like this one pass, while it holds."""
+    found = passes.get(key)
+    if found is None or found.until is None:
+        return found
+    if clock.now() < found.until:
+        return found
+    del passes[key]
+    return None
+
+
+def encode_tail(pipeline: Pipeline, context: RequestContext, backend: Backend) -> bytes:
+    """Return the head that an upstream gets, without its request line.
+
+    Of a request with a trace without that, and without the empty line behind it.
+    """
+    forward = pipeline.upstream_request_filter(context, backend)
+    headers = forward.headers
+    is_traced = context.head.trace is not None
+    if is_traced:
+        headers = tuple(without(headers, TRACE_NAMES))
+    head, _ = encode_head(context.head.method, forward.target, headers, has_body=False)
+    tail = head.partition(b"\r\n")[2]
+    return tail[:-2] if is_traced else tail

@@ -6,16 +6,20 @@ from contextvars import ContextVar
 
 
 class FakeClock:
-    """Time that passes only while the prober pauses: a slow machine fails no test."""
+    """Time that passes only while the prober pauses; `step` seconds each time.
 
-    def __init__(self) -> None:
+    A prober bounds its calls by real time, too: the longer a step, the slower a machine may be.
+    """
+
+    def __init__(self, step: float = 1.0) -> None:
         self.now = 0.0
+        self._step = step
 
     def __call__(self) -> float:
         return self.now
 
     async def sleep(self, seconds: float) -> None:
-        self.now += 1.0
+        self.now += self._step
 
 
 class TaskClock:

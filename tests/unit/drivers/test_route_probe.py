@@ -33,8 +33,8 @@ QUICK = ProbePolicy(in_a_row=3, seconds=60.0, answer_seconds=30.0, pause_seconds
 
 def impatient(base_url: str) -> Prober:
     """Return a prober that gives up after five tries, for routes that never become live."""
-    clock = FakeClock()
-    return Prober(base_url, replace(QUICK, seconds=5.0), clock=clock, sleep=clock.sleep)
+    clock, policy = FakeClock(60.0), replace(QUICK, seconds=300.0, total_seconds=3600.0)
+    return Prober(base_url, policy, clock=clock, sleep=clock.sleep)
 
 
 def outcome(*probes: Probe, status: Status = Status.APPLIED) -> Outcome:

@@ -26,7 +26,10 @@ from tests.unit.drivers.fake_clock import FakeClock, TaskClock
 from tests.unit.reconcile.rig import Rig, rig
 from tests.unit.reconcile.world import BILLING, NOW, resource
 
-TRIES = ProbePolicy(in_a_row=1, seconds=5.0, answer_seconds=30.0, pause_seconds=0.0)
+TRIES = ProbePolicy(
+    in_a_row=1, seconds=300.0, answer_seconds=30.0, pause_seconds=0.0, total_seconds=3600.0,
+    tenant_seconds=1800.0, quick_seconds=30.0,
+)  # fmt: skip
 
 
 @dataclass
@@ -64,7 +67,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up after a few tries: time passes only while the prober pauses."""
 
     def make(url: str, _: ProbePolicy | None = None) -> Prober:
-        clock = FakeClock()
+        clock = FakeClock(150.0)
         return Prober(url, TRIES, clock=clock, sleep=clock.sleep)
 
     monkeypatch.setattr(execution, "Prober", make)
@@ -128,8 +131,8 @@ async def test_routes_for_which_there_was_no_time_are_called_by_the_next_cycles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def share(url: str, _: ProbePolicy | None = None) -> Prober:
-        clock = TaskClock()
-        return Prober(url, replace(TRIES, tenant_seconds=10.0), clock=clock, sleep=clock.sleep)
+        clock = TaskClock(150.0)
+        return Prober(url, replace(TRIES, tenant_seconds=600.0), clock=clock, sleep=clock.sleep)
 
     monkeypatch.setattr(execution, "Prober", share)
     names = [f"a{number:02}" for number in range(12)]

@@ -17,7 +17,7 @@ def test_everything_holds_over_the_fast_engine() -> None:
         env={**os.environ, "PROXY_TEST_ENGINE": "fast"},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=3600,
         check=False,
     )
     assert found.returncode == 0, found.stdout[-8000:]

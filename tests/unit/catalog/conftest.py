@@ -92,7 +92,7 @@ def git(tmp_path: Path) -> Callable[..., str]:
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
+            timeout=300,
             env={
                 "PATH": "/usr/bin:/bin:/usr/local/bin",
                 "HOME": str(tmp_path),

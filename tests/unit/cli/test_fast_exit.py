@@ -38,7 +38,7 @@ fast_exit.run(command)
 def lines(step: str, before: str = "") -> list[str]:
     program = PROGRAM.format(step=step, before=before)
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False
     )
     assert (done.returncode, done.stderr) == (7, "remark\n")
     return done.stdout.splitlines()
@@ -66,6 +66,6 @@ def test_who_watches_or_works_beside_it_gets_an_end_in_order(before: str) -> Non
 def test_nothing_is_held_in_a_process_that_is_somebody_elses() -> None:
     program = PROGRAM.format(step="fast_exit.hold(read)", before="command(); sys.exit(7)")
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.stdout.splitlines()[:2] == ["result", "given back"]

@@ -85,7 +85,7 @@ def child(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
 def ran(code: str, *arguments: object) -> str:
     """Run a child to its end and return what it printed; fails on what it wrote to stderr."""
     process = python(code, *arguments)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     return out
 

@@ -131,6 +131,6 @@ except ChildProcessError:
 
 def test_the_first_process_of_a_container_collects_what_git_leaves_behind() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CONTAINER, *SLEEPS], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", CONTAINER, *SLEEPS], capture_output=True, text=True, timeout=300
     )
     assert done.stdout.splitlines() == ["interrupted", "nothing left behind"], done.stderr

@@ -238,7 +238,7 @@ def test_a_process_killed_in_the_middle_of_a_write_leaves_what_was_there(folder:
         assert process.stdout is not None
         assert process.stdout.readline() == "deleted\n"
         process.kill()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
     with BlockingStore.open(folder) as store:
         assert store.load_records(SCOPE) == {BILLING: record()}
         assert len(store.list_cycles()) == 1
@@ -282,7 +282,7 @@ def test_two_processes_make_and_use_one_store_at_once(folder: Path) -> None:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        answers = [process.communicate(timeout=60) for process in (one, two)]
+        answers = [process.communicate(timeout=120) for process in (one, two)]
         assert [err for _, err in answers] == ["", ""]
         assert answers[0][0] == answers[1][0]
     with BlockingStore.open(folder) as store:

@@ -197,3 +197,14 @@ def test_a_lookup_among_many_routes_of_one_path_takes_as_long_as_among_few() -> 
 
     # By a look at each it is a thousand times as long.
     assert spent(10_000) < 20 * spent(10)
+
+
+def test_many_routes_of_one_path_change_one_by_one_as_at_once() -> None:
+    many = [asking(f"r{n}", x_tenant=f"t{n}|u{n}") for n in range(50)]
+    made = table(*many)
+    assert made == RoutingTable.from_routes(many)
+    assert chosen(made, ("X-Tenant", "u49")) == "r49"
+    for one in many[3:]:
+        made = made.without_route(one.id)
+    assert made == RoutingTable.from_routes(many[:3])
+    assert chosen(made, ("X-Tenant", "u49")) is None

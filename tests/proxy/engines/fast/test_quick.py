@@ -10,7 +10,7 @@ import pytest
 from stoa_proxy.engines.fast.exchange import Exchange
 from stoa_proxy.tracing_config import TracingConfig
 
-from tests.proxy.conftest import Api, FakeClock, running
+from tests.proxy.conftest import Api, FakeClock, route_body, running
 from tests.proxy.raw import Talk, read_head, serving
 
 GET = (
@@ -267,3 +267,25 @@ async def test_traced_requests_take_the_shortest_way_and_say_what_others_say(
 def drop_trace(head: bytes) -> set[bytes]:
     """The lines of a head but for its `traceparent`, whose place is not the same."""
     return {line for line in head.split(b"\r\n") if not line.startswith(b"traceparent")}
+
+
+async def test_equal_paths_go_where_the_headers_of_each_request_say(
+    exchanges_made: list[Exchange],
+) -> None:
+    upstream = Upstream()
+    async with serving(upstream.talk) as url, running(engine="fast") as api:
+        await api.route(url + "/plain")
+        blue = route_body(url + "/blue", id="r2", headers={"X-Env": ["blue"]})
+        await api.put("apis", blue)
+        asked = ["blue", "green", "", "blue", "green", "", "Blue", "blue, blue", "blue"]
+        async with client_of(api) as client:
+            for env in asked:
+                line = f"X-Env: {env}\r\n" if env else ""
+                await client.ask(f"GET /a/x HTTP/1.1\r\nHost: h.test\r\n{line}\r\n".encode())
+            await api.admin("DELETE", "/admin/apis/r2")
+            await client.ask(b"GET /a/x HTTP/1.1\r\nHost: h.test\r\nX-Env: blue\r\n\r\n")
+    served = [head.split(b" ")[1].split(b"/")[1].decode() for head in upstream.heads]
+    expected = ["blue" if env.lower() == "blue" else "plain" for env in asked]
+    assert served == [*expected, "plain"]
+    # All but the first one, for which there was no kept connection.
+    assert len(exchanges_made) == 1

@@ -21,7 +21,8 @@ _MEMBER = re.compile(
     r"[a-z0-9][a-z0-9_*/@-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
 _MOST_MEMBERS: Final = 32
-_LINE = re.compile(rb"(?<=\n)traceparent: ([0-9a-f-]{55})\r\n", re.IGNORECASE)
+_NAME: Final = b"raceparent: "
+_PARENT_SIZE: Final = 55
 
 
 class Parent(NamedTuple):
@@ -49,10 +50,14 @@ def split_parent(head: bytes, start: int) -> tuple[bytes, Parent | None]:
 
     Of one that is not written in the usual way nothing is taken away.
     """
-    found = _LINE.search(head, start)
-    if found is None:
+    # A third of the time of a pattern that ignores case.
+    name = head.find(_NAME, start)
+    begin, end = name - 2, name + len(_NAME) + _PARENT_SIZE
+    is_line = head[begin:name] in (b"\nt", b"\nT") and head[end : end + 2] == b"\r\n"
+    if name < 0 or not is_line:
         return head[start:], None
-    return head[start : found.start()] + head[found.end() :], parse_parent(found[1].decode())
+    text = head[end - _PARENT_SIZE : end].decode("latin-1")
+    return head[start : begin + 1] + head[end + 2 :], parse_parent(text)
 
 
 def parse_parent(text: str) -> Parent | None:

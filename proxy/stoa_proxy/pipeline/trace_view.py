@@ -15,6 +15,7 @@ from stoa_proxy.core.model import Consumer, Route
 from stoa_proxy.core.policy import PolicyLabel
 from stoa_proxy.http.credential_names import names_credential
 from stoa_proxy.http.heads import Header, RequestHead
+from stoa_proxy.pipeline.shown import milliseconds
 from stoa_proxy.pipeline.trace import Call, Step, Trace, context_of
 
 _HIDDEN = "***"
@@ -68,7 +69,7 @@ def trace_view(
         "fallback": None if context is None else context.fallback_reason,
         "answer": None if answer is None else _answer(answer, context, trace.decided_by),
         "trace": _trace_context(head, sent=sent),
-        "milliseconds": _milliseconds(seconds),
+        "milliseconds": milliseconds(seconds),
     }
 
 
@@ -136,7 +137,7 @@ def _step(step: Step) -> dict[str, object]:
         "verdict": step.verdict,
         "status": step.status,
         "detail": step.detail,
-        "milliseconds": _milliseconds(step.seconds),
+        "milliseconds": milliseconds(step.seconds),
     }
 
 
@@ -145,7 +146,7 @@ def _call(call: Call) -> dict[str, object]:
         "upstream": call.upstream,
         "status": call.status,
         "failure": call.failure or None,
-        "milliseconds": _milliseconds(call.seconds),
+        "milliseconds": milliseconds(call.seconds),
     }
 
 
@@ -209,7 +210,3 @@ def _sent_secrets(context: RequestContext | None) -> list[bytes]:
         values = [auth.value]
     found = [one for one in values if isinstance(one, str) and len(one) >= _SHORTEST_SECRET]
     return [text.encode() for one in found for text in {one, quote(one, safe=""), quote_plus(one)}]
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(seconds * 1000, 3)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http import HTTPMethod
 from typing import Final, NamedTuple
 
 from stoa_proxy.core.exchange import CallNote, RequestContext
-from stoa_proxy.core.match import Target
 from stoa_proxy.core.model import Route
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http.heads import RequestHead, RequestTrace
@@ -28,6 +27,7 @@ from stoa_proxy.http.trace_context import (
     read_parent,
     renew_client_span,
 )
+from stoa_proxy.pipeline.shown import shown_url
 from stoa_proxy.tracing_config import TracingConfig
 
 SERVER: Final = 2
@@ -85,7 +85,9 @@ class Tracing:
 
     def resume(self, parent: Parent | None, state: str) -> RequestTrace:
         """Return the trace of a request whose `traceparent` and `tracestate` are read already."""
-        return self.begin_root() if parent is None else self.follow(parent._replace(state=state))
+        if parent is None:
+            return self.begin_root()
+        return self.follow(parent._replace(state=state) if state else parent)
 
     def begin_root(self) -> RequestTrace:
         """Return the trace of a request that belongs to none yet."""
@@ -186,30 +188,35 @@ class Tracing:
 
     def _server_attributes(
         self, head: RequestHead, method: str, context: RequestContext | None, status: int | None
-    ) -> Iterator[tuple[str, str | int]]:
-        yield "stoa.deployment_mode", self.mode
-        yield "http.request.method", method
-        yield "url.scheme", head.scheme
-        yield "url.path", scrub_path(head.target.partition("?")[0])[:_LONGEST_PATH]
-        yield "network.protocol.version", "1.1"
-        yield "client.address", head.client_address
+    ) -> list[tuple[str, str | int]]:
+        found: list[tuple[str, str | int]] = [
+            ("stoa.deployment_mode", self.mode),
+            ("http.request.method", method),
+            ("url.scheme", head.scheme),
+            ("url.path", scrub_path(head.target.partition("?")[0])[:_LONGEST_PATH]),
+            ("network.protocol.version", "1.1"),
+            ("client.address", head.client_address),
+        ]
         if status is None:
-            yield "error.type", "incomplete"
+            found.append(("error.type", "incomplete"))
         else:
-            yield "http.response.status_code", status
+            found.append(("http.response.status_code", status))
             if status >= 500:
-                yield "error.type", str(status)
+                found.append(("error.type", str(status)))
         if context is None:
-            return
+            return found
         if context.host:
-            yield "server.address", context.host
+            found.append(("server.address", context.host))
         route = context.route
-        yield "http.route", _template(route)
-        yield "stoa.route_id", route.id
-        yield "stoa.api_id", route.api_id
-        yield "stoa.tenant_id", route.tenant_id
+        found += (
+            ("http.route", _template(route)),
+            ("stoa.route_id", route.id),
+            ("stoa.api_id", route.api_id),
+            ("stoa.tenant_id", route.tenant_id),
+        )
         if context.fallback_reason is not None:
-            yield "stoa.fallback", context.fallback_reason
+            found.append(("stoa.fallback", context.fallback_reason))
+        return found
 
     def _client_span(
         self, trace: RequestTrace, sent: str, call: CallNote, number: int, ended: float
@@ -218,7 +225,7 @@ class Tracing:
         attributes: list[tuple[str, str | int]] = [
             ("stoa.deployment_mode", self.mode),
             ("http.request.method", method),
-            ("url.full", _url(target)),
+            ("url.full", shown_url(target)[:_LONGEST_PATH]),
             ("server.address", target.host),
             ("server.port", target.port),
             ("network.protocol.version", "1.1"),
@@ -259,10 +266,3 @@ def _method(method: str) -> str:
 
 def _template(route: Route) -> str:
     return "/" + "/".join(route.prefix)
-
-
-def _url(target: Target) -> str:
-    """Return the URL of a call without its query."""
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    path = scrub_path(target.path)[:_LONGEST_PATH]
-    return f"{target.scheme}://{host}:{target.port}{path}"

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -41,6 +42,8 @@ BEAT = json.dumps(
     separators=(",", ":"),
 ).encode()  # fmt: skip
 CONNECTIONS = 8
+RESTING = 0.1
+"""Seconds of CPU in two seconds: bound gateways have a check each minute."""
 
 
 def request(path: str, body: bytes) -> bytes:
@@ -62,29 +65,40 @@ def registration(number: int) -> bytes:
 
 
 class Process:
-    """A `run` process and its figures."""
+    """A `run` process over `folder`/catalog and its figures."""
 
-    def __init__(self, folder: Path, document: str) -> None:
-        (folder / "catalog/gateways").mkdir(parents=True)
-        (folder / "catalog/gateways/edges.yaml").write_text(document)
+    def __init__(self, folder: Path, *flags: str, env: Mapping[str, str] = {}) -> None:
         self._state = folder / "state"
-        where = ["--catalog", str(folder / "catalog"), "--state", str(self._state)]
+        where = ["--catalog", str(folder / "catalog"), "--state", str(self._state), *flags]
         listen = ["--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0"]
         self._child = subprocess.Popen(
             [sys.executable, "-m", "stoa_gitops", "run", *where, *listen],
-            env={**os.environ, "GATEWAY_API_KEYS": KEY},
+            env={**os.environ, "GATEWAY_API_KEYS": KEY, **env},
             stdout=(folder / "log").open("wb"),
             stderr=subprocess.STDOUT,
         )
 
     async def port(self) -> int:
         """Return the port of control, once it listens."""
-        while True:
+        while self._child.poll() is None:
             try:
                 found = json.loads((self._state / "runtime.json").read_text())
                 return int(found["control"].rpartition(":")[2])
             except (OSError, ValueError):
                 await asyncio.sleep(0.05)
+        raise RuntimeError("the process ended")
+
+    async def rests(self) -> None:
+        """Wait until it has no work left: until it takes next to no CPU for a while."""
+        before, end = -1.0, time.monotonic() + 120
+        while self.cpu() - before > RESTING and time.monotonic() < end:
+            before = self.cpu()
+            await asyncio.sleep(2)
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+        return self._child.pid
 
     def cpu(self) -> float:
         """Seconds of CPU so far."""
@@ -184,7 +198,10 @@ async def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-fleet-") as folder:
         document = DOCUMENT.replace("prod", "other") if options.unbound else DOCUMENT
-        process, peer = Process(Path(folder), document), Child("benchmarks.fleet", "peer")
+        gateways = Path(folder, "catalog/gateways")
+        gateways.mkdir(parents=True)
+        (gateways / "edges.yaml").write_text(document)
+        process, peer = Process(Path(folder)), Child("benchmarks.fleet", "peer")
         try:
             await measure(process, peer, options)
         finally:
@@ -194,7 +211,7 @@ async def main() -> None:
 
 async def measure(process: Process, peer: Child, options: argparse.Namespace) -> None:
     port = await process.port()
-    await asyncio.sleep(3)
+    await process.rests()
     idle = process.cpu()
     await asyncio.sleep(options.seconds / 3)
     idle = (process.cpu() - idle) * 3
@@ -203,7 +220,7 @@ async def measure(process: Process, peer: Child, options: argparse.Namespace) ->
     used = process.cpu() - used
     print(f"{options.gateways} gateways   (to reach: p99 1 s, none lost, none cut)")
     print(f"{lane.line()}  {used / options.gateways * 1e3:.2f} ms of CPU each")
-    await asyncio.sleep(5)  # until each of them is bound and had its first cycle
+    await process.rests()  # each of them is bound and had its first cycle
     used = process.cpu()
     failed = await beat_for(port, ids, options.seconds)
     used = process.cpu() - used

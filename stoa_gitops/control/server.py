@@ -37,6 +37,9 @@ BACKLOG: Final = 2_048
 """Connections that the kernel holds for us: with 128, some of a thousand gateways that come within
 a second wait for their SYN to be sent again. Linux takes 4,096 at most by default (somaxconn)."""
 
+ACCEPTED_AT_ONCE: Final = 64
+"""Connections that are accepted in one turn of the event loop; requests have theirs in between."""
+
 WORK_SECONDS: Final = 20.0
 """Bound of a handler, reading the body included, unless its route has another."""
 
@@ -219,11 +222,14 @@ class ControlServer:
                 lambda: ControlProtocol(server, self._shares, loop=loop),
                 host,
                 port,
-                backlog=BACKLOG,
+                backlog=ACCEPTED_AT_ONCE,  # asyncio uses it for both
             )
         except OSError:
             await self._runner.cleanup()
             raise
+        for listening in self._listening.sockets:
+            with listening.dup() as same:  # asyncio's own has no `listen`
+                same.listen(BACKLOG)
         return int(self._listening.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:

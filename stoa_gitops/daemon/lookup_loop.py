@@ -1,4 +1,4 @@
-"""An event loop that loses no signal, and whose name lookups take no threads of others.
+"""An event loop with short turns that loses no signal, and looks names up on threads of its own.
 
 asyncio looks names up on its default threads, six on two cores. A few gateways whose names are slow
 would then keep plans, secrets and answers of all others waiting for a thread.
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVarTuple, Unpack
 
+from stoa_gitops.daemon.turn_selector import TurnSelector
 from stoa_gitops.foundation.daemon_thread import on_a_thread
 
 Ts = TypeVarTuple("Ts")
@@ -28,7 +29,7 @@ class LookupLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self, look_up: Callable[..., AddressInfo] = socket.getaddrinfo) -> None:
-        super().__init__()
+        super().__init__(TurnSelector())
         self._look_up = look_up
         self._lookups: dict[tuple[Any, ...], asyncio.Task[AddressInfo]] = {}
 

@@ -88,6 +88,13 @@ async def test_a_registration_is_201_with_what_the_real_gateway_needs(caller: Ca
     assert again.json()["version"] == "0.9.26"
 
 
+async def test_no_connection_waits_for_the_half_minute_after_a_registration(caller: Caller) -> None:
+    response = await caller.register()
+    assert response.headers["connection"] == "close"
+    beat = await caller.beat(response.json()["id"])
+    assert "close" not in beat.headers.get("connection", "")
+
+
 async def test_all_documented_fields_come_back(caller: Caller) -> None:
     sent = {
         "tenant_id": "acme", "target_gateway_url": "http://127.0.0.1:8001",

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import hmac
 import logging
+import socket
 
 import pytest
 
@@ -124,6 +125,24 @@ async def test_idle_connections_end_for_new_ones() -> None:
             assert await until_closed(reader) == b""
         for _, writer in held:
             writer.close()
+
+
+async def test_many_who_come_while_the_loop_is_busy_are_all_answered() -> None:
+    loop = asyncio.get_running_loop()
+    async with serving(connections=400, per_client=400) as served:
+        # The loop accepts nobody meanwhile: the kernel holds them, or a handshake would time out.
+        clients = [socket.create_connection(("127.0.0.1", served.port), 10) for _ in range(200)]
+        try:
+            for client in clients:
+                client.setblocking(False)
+                sent = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                await loop.sock_sendall(client, sent)
+            async with asyncio.timeout(30):
+                heads = {await loop.sock_recv(client, 15) for client in clients}
+        finally:
+            for client in clients:
+                client.close()
+    assert heads == {b"HTTP/1.1 200 OK"}
 
 
 async def test_health_is_answered_while_all_connections_are_at_work() -> None:

@@ -135,3 +135,16 @@ def test_what_cannot_be_read_is_said(capsys: pytest.CaptureFixture[str]) -> None
     assert "none.yaml cannot be read" in capsys.readouterr().err
     assert main(["import", "kong", "kong.yaml", "--gateway", "none"]) == Exit.USAGE
     assert "it has edge, local" in capsys.readouterr().err
+
+
+def test_headers_of_routes_come_along(capsys: pytest.CaptureFixture[str]) -> None:
+    text = KONG.replace("paths: [/shop]", "paths: [/shop], headers: {X-Env: [Blue, green]}", 1)
+    assert text != KONG
+    Path("kong.yaml").write_text(text)
+    imported(capsys)
+    document = Path("catalog/tenants/acme/apis/shop/api.yaml").read_text()
+    assert "- name: x-env" in document
+    assert "- blue" in document
+    assert "headers" not in Path("catalog/NOT-EXPRESSED.md").read_text()
+    assert main(["validate"]) == Exit.OK
+    capsys.readouterr()

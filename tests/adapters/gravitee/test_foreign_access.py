@@ -204,3 +204,29 @@ async def test_a_plan_asks_for_nothing_of_foreign_apis(
         gateway.double.requests.clear()
         await world.plans()
         assert not [line for line in gateway.double.requests if "/subscriptions" in line]
+
+
+async def test_odd_names_become_documents_of_their_own_and_nothing_of_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ['O\'Neil "Feed" a/b', "O\\Neil: feed-a/b", "Ünïcode 🚀 feed", "../../feed"]
+    async with makes_world(tmp_path, ["dev"], monkeypatch, makes=["gravitee"]) as world:
+        gateway = start(world)
+        for number, name in enumerate(names):
+            listener = {**FOREIGN["listeners"][0], "paths": [{"path": f"/odd/{number}"}]}  # type: ignore[dict-item, index]
+            made = (await sent(gateway, APIS, {**FOREIGN, "name": name, "listeners": [listener]}))[
+                "id"
+            ]
+            plan = await add_plan(gateway, made, f'Plan {name} "x"', {"type": "API_KEY"})
+            await subscribe(gateway, made, await add_application(gateway, name), plan)
+        found = await proposed(world)
+        documents = [one for one in found.documents if one.key is not None]
+        titles = [one.document["spec"]["displayName"] for one in documents]
+        assert sorted(titles) == sorted([*names, *names])
+        assert len({one.path for one in documents}) == 2 * len(names)
+        world.write({one.path: yaml_text(one.document) for one in found.documents})
+        # None leads out of its folder, and what was written is read as it was meant.
+        catalog = world.read()
+        assert not catalog.errors, catalog.errors
+        resources = catalog.desired[NAME].resources
+        assert len([key for key in resources if key.kind in ("api", "application")]) == 8

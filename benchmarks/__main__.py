@@ -11,7 +11,7 @@ import sys
 ALL = (
     "start", "validate_many", "plan_unchanged", "incremental", "edit_to_answer", "proxy_cpu",
     "proxy_swap", "kong", "gravitee", "webmethods", "stoa_limit", "hostile_documents", "idle",
-    "remote_catalog", "fleet", "fleet_silence", "openapi_conversion",
+    "remote_catalog", "fleet", "fleet_pull", "fleet_silence", "openapi_conversion",
     "proxy_peers", "authz", "formatting", "workers",
 )  # fmt: skip
 

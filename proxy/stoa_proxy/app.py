@@ -16,18 +16,20 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from stoa_proxy.access_log_writer import AccessLogWriter
 from stoa_proxy.admin.api import AdminApi, own_version
 from stoa_proxy.admin.batch import Parse
 from stoa_proxy.admin.shadow import ShadowAdmin
+from stoa_proxy.admin.snapshots import SnapshotAdmin
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.control_plane.session import ControlPlaneSession
 from stoa_proxy.core.access_logs import AccessLogs
 from stoa_proxy.core.backend_health import BackendHealth
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.quotas import QuotaCounters
+from stoa_proxy.core.snapshots import Snapshots
 from stoa_proxy.engine_choice import choose_engine
 from stoa_proxy.engines.base import OPERATOR, Engine
 from stoa_proxy.engines.complete.upstream.client import Pause
@@ -41,12 +43,14 @@ from stoa_proxy.http.heads import RequestHead, lower_names
 from stoa_proxy.modes import DEFAULT_TENANT, make_parts
 from stoa_proxy.own_paths import OwnPaths
 from stoa_proxy.pipeline.backend_choice import BACKEND_STATES
+from stoa_proxy.pipeline.snapshots import SnapshotMaker
 from stoa_proxy.pipeline.tracing import Tracing
 from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry
 from stoa_proxy.quota_file import QuotaFile
 from stoa_proxy.shadow.learner import Learner
 from stoa_proxy.shadow_file import ShadowFile
+from stoa_proxy.snapshot_file import SnapshotFile
 from stoa_proxy.span_exporter import SpanExporter
 from stoa_proxy.table_file import TableFile
 from stoa_proxy.tokens.key_sets import KeySets
@@ -56,6 +60,14 @@ from stoa_proxy.workers.shared_state import SharedState
 from stoa_proxy.workers.supervisor import WorkersEngine
 
 _log = logging.getLogger("stoa_proxy.admin.api")
+
+
+class KeptFile(Protocol):
+    """What is kept on disk from `start` to `stop`."""
+
+    def start(self) -> None: ...  # noqa: D102
+
+    async def stop(self) -> None: ...  # noqa: D102
 
 
 class WorkerPlace(NamedTuple):
@@ -100,7 +112,7 @@ class Gateway:
             self.pipeline.tracing = Tracing(config.tracing, config.mode, clock)
         self._admin = AdminApi(config, self.store, clock, self.pipeline.states)
         self._admin.guard = parts.guard
-        self._shadow_file: ShadowFile | None = None
+        self._files: list[KeptFile] = []
         if parts.learner is not None:
             self._begin_to_learn(parts.learner, config)
         paths = (self._admin, self.pipeline.metrics, config.max_admin_body)
@@ -123,19 +135,7 @@ class Gateway:
         keys = self.pipeline.states.of(KeySets)
         keys.realm, keys.realm_services = config.realm, partial(self._engine.services_of, OPERATOR)
         self._port: int | None = None
-        self._table_file: TableFile | None = None
-        if config.state_dir is not None:
-            self._table_file = TableFile(self.store, Path(config.state_dir), self._admin.parsers)
-            self._table_file.load()
-        self._quota_file: QuotaFile | None = None
-        quota_dir = config.quota_dir or config.state_dir
-        if quota_dir is not None:
-            self._quota_file = QuotaFile(self.pipeline.states.of(QuotaCounters), Path(quota_dir))
-            self._quota_file.load()
-        self._usage_file: UsageFile | None = None
-        if quota_dir is not None:
-            self._usage_file = UsageFile(self.pipeline.usage, Path(quota_dir), clock)
-            self.own_paths.show_usage = self._usage_file.show
+        self._keep_files(config, clock)
         self._access_logs = AccessLogWriter(
             self.pipeline.states.of(AccessLogs),
             self._engine.services_of,
@@ -156,9 +156,8 @@ class Gateway:
         self._exporter: SpanExporter | None = None
         if self.pipeline.tracing is not None:
             services = partial(self._engine.services_of, OPERATOR)
-            version = own_version()
             self._exporter = SpanExporter(
-                self.pipeline.tracing, services, version, clock, pause=pause, jitter=jitter
+                self.pipeline.tracing, services, own_version(), clock, pause=pause, jitter=jitter
             )
             self._exporter.add_metrics(self.pipeline.metrics)
         self._engine.on_drained = self._write_last
@@ -177,15 +176,40 @@ class Gateway:
             self.own_paths.find_trouble = self._session.readiness.find_trouble
         self._add_metrics(clock)
 
+    def _keep_files(self, config: ProxyConfig, clock: Clock) -> None:
+        """Bring back what earlier processes kept in folders, and keep it there."""
+        if config.state_dir is not None:
+            table_file = TableFile(self.store, Path(config.state_dir), self._admin.parsers)
+            table_file.load()
+            self._files.insert(0, table_file)
+        named = config.quota_dir or config.state_dir
+        folder = None if named is None else Path(named)
+        if folder is not None:
+            quota_file = QuotaFile(self.pipeline.states.of(QuotaCounters), folder)
+            quota_file.load()
+            usage_file = UsageFile(self.pipeline.usage, folder, clock)
+            self.own_paths.show_usage = usage_file.show
+            self._files += [quota_file, usage_file]
+        if not config.snapshots:
+            return
+        kept = Snapshots(config.snapshots_per_tenant, config.snapshot_hours)
+        self.pipeline.snapshots = SnapshotMaker(kept, self.store.compile_wrapped, clock)
+        self._admin.snapshots = SnapshotAdmin(kept, config.tenant_id)
+        if folder is not None:
+            snapshot_file = SnapshotFile(kept, folder, clock)
+            snapshot_file.load()
+            self._files.append(snapshot_file)
+
     def _begin_to_learn(self, learner: Learner, config: ProxyConfig) -> None:
         """Show what is learned in the admin API, and keep it where there is a folder."""
         tenant = config.tenant_id or DEFAULT_TENANT
         shadow = ShadowAdmin(learner, tenant, config.upstream_url, config.shadow_min_requests)
         self._admin.shadow = shadow
         if config.state_dir is not None:
-            self._shadow_file = ShadowFile(learner, Path(config.state_dir), tenant)
-            self._shadow_file.load()
-            shadow.save = self._shadow_file.save_proposals
+            shadow_file = ShadowFile(learner, Path(config.state_dir), tenant)
+            shadow_file.load()
+            shadow.save = shadow_file.save_proposals
+            self._files.append(shadow_file)
 
     def _add_metrics(self, clock: Clock) -> None:
         started, add, store = clock.monotonic(), self.pipeline.metrics.add, self.store
@@ -242,6 +266,9 @@ class Gateway:
         of_policies = (kind for one in store.policy_types.types for kind in one.states)
         for family in self.pipeline.usage.families():
             add(*family, "here", is_private=True)
+        if self.pipeline.snapshots is not None:
+            for kept_family in self.pipeline.snapshots.kept.families():
+                add(*kept_family)
         for kind in dict.fromkeys((*BACKEND_STATES, *of_policies)):
             for state_family in self.pipeline.states.of(kind).families():
                 add(*state_family)
@@ -256,14 +283,8 @@ class Gateway:
         if self.pipeline.forwards and self._engine.serves_here:
             self._health_checker.start()
             self.store.on_change["health checks"] = self._health_checker.update
-        if self._table_file is not None:
-            self._table_file.start()
-        if self._quota_file is not None:
-            self._quota_file.start()
-        if self._shadow_file is not None:
-            self._shadow_file.start()
-        if self._usage_file is not None:
-            self._usage_file.start()
+        for file in self._files:
+            file.start()
         if self._session is not None:
             await self._session.start(self._port)
 
@@ -283,14 +304,8 @@ class Gateway:
             # At the same time: nobody should be sent here while the last requests end.
             leaving.append(self._session.stop())
         await asyncio.gather(*leaving)
-        if self._table_file is not None:
-            await self._table_file.stop()
-        if self._quota_file is not None:
-            await self._quota_file.stop()
-        if self._shadow_file is not None:
-            await self._shadow_file.stop()
-        if self._usage_file is not None:
-            await self._usage_file.stop()
+        for file in self._files:
+            await file.stop()
 
     async def _write_last(self) -> None:
         """Send lines and spans: there are connections still, and no more requests."""

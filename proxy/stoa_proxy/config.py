@@ -51,6 +51,12 @@ _SIDECAR_PORT, _PORT = 8081, 8080
 # Of the reconciler, which may have its environment in common with a gateway.
 _NOT_OURS = ("STOA_GITOPS_", "STOA_GIT_", "STOA_SECRETS_", "STOA_CONTROL_TOKEN")
 
+SNAPSHOTS: Final = "STOA_SNAPSHOT_ENABLED"
+"""The variable of `snapshots`."""
+
+SNAPSHOTS_PER_TENANT: Final = "STOA_SNAPSHOTS_PER_TENANT"
+"""The variable of `snapshots_per_tenant`."""
+
 BOUNDS: Final = {
     "STOA_MAX_CONNECTIONS": "max_connections",
     "STOA_MAX_CONNECTIONS_PER_CLIENT": "connections_per_client",
@@ -64,6 +70,8 @@ BOUNDS: Final = {
     "STOA_WRITE_SECONDS": "write_seconds",
     "STOA_KEEPALIVE_SECONDS": "keepalive_seconds",
     "STOA_WEBSOCKET_IDLE_SECONDS": "idle_seconds",
+    SNAPSHOTS_PER_TENANT: "snapshots_per_tenant",
+    "STOA_SNAPSHOT_HOURS": "snapshot_hours",
 }
 """Variables that bound shares, and their fields; a process that embeds this reads them, too."""
 
@@ -85,7 +93,7 @@ VARIABLES: Final = frozenset(
         UPSTREAM, _UPSTREAM_TIMEOUT, _LEAST_REQUESTS,
         "STOA_HOST", "STOA_LOG_LEVEL", "STOA_PORT", "STOA_STATE_DIR", "STOA_TENANT_ID", PROXIES,
         ENGINE, *BOUNDS, *control_plane_config.VARIABLES, *keycloak_config.VARIABLES,
-        *tls_config.VARIABLES, *workers_config.VARIABLES, PROXY_PROTOCOL,
+        *tls_config.VARIABLES, *workers_config.VARIABLES, PROXY_PROTOCOL, SNAPSHOTS,
     }
 )  # fmt: skip
 """All variables of this project that `config_from_env` reads."""
@@ -117,7 +125,9 @@ class ProxyConfig:
     backend of proposed APIs, which need `shadow_min_requests`. `tls` are
     certificates of the listener; None is plain HTTP. With `proxy_protocol` each connection begins
     with a header of that protocol, and only `trusted_proxies` may connect.
-    `tracing` is where spans are sent; None traces nothing.
+    `tracing` is where spans are sent; None traces nothing. With `snapshots` what is known of
+    requests that are answered 500 or above is kept, of each tenant's `snapshots_per_tenant` for
+    `snapshot_hours`.
     `workers` processes serve, each with all bounds that follow; with `shares_port` this is one.
     `log_level` is one of LOG_LEVELS; it is for the process, and embedding ones have their own.
     Raises ConfigInvalid.
@@ -160,6 +170,9 @@ class ProxyConfig:
     shadow_min_requests: int = 100
     tls: TlsFiles | None = None
     tracing: TracingConfig | None = None
+    snapshots: bool = True
+    snapshots_per_tenant: int = 100
+    snapshot_hours: int = 72
     proxy_protocol: bool = False
     workers: int = 1
     shares_port: bool = False
@@ -285,7 +298,7 @@ def unknown_variables(env: Mapping[str, str]) -> list[str]:
 
 
 def bounds_from_env(env: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields of ProxyConfig that BOUNDS, PROXIES, STOA_TLS_* and OTEL_* set.
+    """Return the fields of ProxyConfig that BOUNDS, PROXIES, SNAPSHOTS, STOA_TLS_*, OTEL_* set.
 
     Raises ConfigInvalid.
     """
@@ -301,6 +314,8 @@ def bounds_from_env(env: Mapping[str, str]) -> dict[str, Any]:
         fields["tls"] = tls
     if tracing is not None:
         fields["tracing"] = tracing
+    if not read_flag(env, SNAPSHOTS, default=True):
+        fields["snapshots"] = False
     if read_flag(env, PROXY_PROTOCOL, default=False):
         fields["proxy_protocol"] = True
     return fields

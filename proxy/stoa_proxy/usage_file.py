@@ -7,12 +7,9 @@ counts of one second at most; one that ends in order loses none.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-import os
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +18,7 @@ from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.usage import Usage, UsageCounters, UsageKey
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.periodic import Periodic
+from stoa_proxy.foundation.private_database import DatabaseError, open_database
 
 _log = logging.getLogger("stoa_proxy.usage")
 
@@ -33,8 +31,6 @@ MAX_ROWS: Final = 10_000
 """Rows of one answer."""
 
 _PAUSE_SECONDS: Final = 1.0
-# Of waiting for a reader, such as a backup.
-_BUSY_SECONDS: Final = 5.0
 _CREATE: Final = """
 create table if not exists usage (
     hour integer not null, tenant_id text not null, api_id text not null,
@@ -86,7 +82,7 @@ class UsageFile:
         await self._write()
         try:
             rows = await asyncio.to_thread(self._select, request)
-        except (sqlite3.Error, OSError) as error:
+        except (DatabaseError, OSError) as error:
             return problem(503, "Usage cannot be read", str(error))
         body = json.dumps(usage_document(rows, MAX_ROWS)).encode()
         return Respond(200, (("Content-Type", "application/json"),), body)
@@ -101,7 +97,7 @@ class UsageFile:
             now = int(self._clock.now().timestamp())
             try:
                 await asyncio.to_thread(self._add, now, taken)
-            except (sqlite3.Error, OSError) as error:
+            except (DatabaseError, OSError) as error:
                 self._counters.put_back(taken)
                 if not self._has_failed:
                     _log.warning("usage is not saved path=%s: %s", self._path, error)
@@ -112,24 +108,14 @@ class UsageFile:
     def _add(self, now: int, taken: Mapping[UsageKey, Usage]) -> None:
         hour = now - now % HOUR
         rows = [(hour, *key, *usage.figures()) for key, usage in taken.items()]
-        with self._open() as database, database:
+        with open_database(self._path, _CREATE) as database, database:
             database.executemany(_ADD, rows)
             database.execute("delete from usage where hour < ?", (hour - KEPT_HOURS * HOUR,))
 
     def _select(self, request: UsageRequest) -> list[Row]:
         if not self._path.exists():
             return []
-        with self._open() as database:
+        with open_database(self._path, _CREATE) as database:
             start, end, tenant_id = request
             parameters = (start, end, tenant_id, tenant_id, MAX_ROWS)
             return database.execute(_READ, parameters).fetchall()
-
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # A link could lead to whatever this process may write; SQLite would follow it.
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        os.close(os.open(self._path, flags, 0o600))
-        with contextlib.closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as database:
-            database.execute(_CREATE)
-            yield database

@@ -203,6 +203,7 @@ class Worker:
             "metrics": pipeline.metrics.read().as_json(),
             "usage": [[key, one.figures()] for key, one in usage.items()],
             "quotas": self._quotas.take_changed_keys(),
+            "snapshots": [] if pipeline.snapshots is None else pipeline.snapshots.kept.take(),
         }
         self._channel.send(Message("report", values))
 

@@ -17,6 +17,9 @@ EXAMPLES = {
     "events": """examples:
   stoa-gitops events --follow
   stoa-gitops events --follow --limit 0 --output jsonl | jq .message""",
+    "snapshots": """examples:
+  stoa-gitops snapshots --tenant acme
+  stoa-gitops snapshots --limit 1 --output json""",
     "state": """examples:
   stoa-gitops state list --gateway kong-prod
   stoa-gitops state show kong-prod api/acme/billing
@@ -58,6 +61,17 @@ def add_events(command: Parser) -> None:
     command.flag("follow", action="store_true", help="print events as they come, until Ctrl-C")
     _limit(command, "20", "events of the past")
     command.flag("output", choices=("text", "jsonl"), default="text", help="form of the result")
+    state(command)
+
+
+def add_snapshots(command: Parser) -> None:
+    """Add which errors are shown."""
+    command.flag("tenant", metavar="NAME", about_default="all", help="only of this tenant")
+    command.flag(
+        "api", metavar="ID", about_default="all", help="only of this API, by its id on the gateway"
+    )
+    _limit(command, "20", "errors")
+    text_or_json(command)
     state(command)
 
 

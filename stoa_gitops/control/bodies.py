@@ -50,6 +50,18 @@ GatewayName: TypeAlias = Annotated[
 ]
 
 
+TenantName: TypeAlias = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "maxLength": 63}),
+    Field(description="only this tenant"),
+]
+ApiName: TypeAlias = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "maxLength": 512}),
+    Field(description="only this API, by its id on the gateway"),
+]
+
+
 class Query(BaseModel):
     """Parameters of a query; each may be given once, others are refused."""
 
@@ -73,6 +85,15 @@ class AuditQuery(Query):
     gateway: GatewayName = None
     limit: Limit = DEFAULT_LIMIT
     cursor: IdCursor = None
+
+
+class SnapshotQuery(Query):
+    """Which errors of the embedded gateway; the cursor is the last id of the page before."""
+
+    tenant: TenantName = None
+    api: ApiName = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: NameCursor = ""
 
 
 class Suspension(BaseModel):

@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 from stoa_gitops.errors import Retry, StoaGitopsError
 from stoa_gitops.model.plan import PlanSet
 from stoa_gitops.model.principal import Principal
+from stoa_gitops.operations.snapshot_views import SnapshotPage
 from stoa_gitops.operations.views import GatewayDetailView, GatewayView, StatusView
 from stoa_gitops.store import AuditEntry
 
@@ -68,6 +69,14 @@ class Operations(Protocol):
 
     async def audit(self, gateway: str | None, limit: int, before: int | None) -> list[AuditEntry]:
         """Return entries, newest first; `before` is the id of the last one seen."""
+
+    async def snapshots(
+        self, tenant: str | None, api: str | None, limit: int, before: str
+    ) -> SnapshotPage:
+        """Return errors of the embedded gateway, newest first; `before` is the last id seen.
+
+        Of a tenant and an API, None for all. Raises Conflict where no embedded gateway keeps any.
+        """
 
     def request_catalog_reload(self, why: str) -> None:
         """Have the catalog read again soon; returns before it is."""

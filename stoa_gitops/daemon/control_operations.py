@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from stoa_gitops import __version__
 from stoa_gitops.control.process_port import Conflict, NotReady
@@ -21,6 +21,7 @@ from stoa_gitops.model.principal import Principal
 from stoa_gitops.operations.gateways import resume_gateway, suspend_gateway
 from stoa_gitops.operations.plan import prepare_gateway_plan
 from stoa_gitops.operations.running_views import catalog_view, running_view
+from stoa_gitops.operations.snapshot_views import SnapshotPage, SnapshotView
 from stoa_gitops.operations.stored_gateways import StoredGateway, load_gateway, load_orphans
 from stoa_gitops.operations.stored_views import stored_detail, stored_view
 from stoa_gitops.operations.views import (
@@ -49,6 +50,15 @@ PLANS_WAITING: Final = 8
 """Plans that may be requested and not done; more are answered with 503."""
 
 
+NO_SNAPSHOTS: Final = (
+    "no errors are kept here: no gateway with `baseUrl: embedded` runs in this process, or "
+    "STOA_SNAPSHOT_ENABLED is false"
+)
+
+ReadSnapshots: TypeAlias = Callable[[Mapping[str, str]], Awaitable[Mapping[str, Any] | None]]
+"""Returns what the data plane's `/admin/snapshots` does for a query."""
+
+
 @dataclass
 class ProcessOperations:
     """Belongs to the loop's thread.
@@ -58,6 +68,7 @@ class ProcessOperations:
     list_failed_tasks  returns the background tasks that do not run though they should
     forget_registered  drops a registered gateway by its id, for a principal
     list_troubles      returns what else is wrong in the process itself
+    read_snapshots     returns snapshots of errors of the embedded gateway, None without one
     """
 
     workspace: Workspace
@@ -69,6 +80,7 @@ class ProcessOperations:
     _planning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLANS_AT_ONCE))
     fleet: RegisteredViews | None = None
     forget_registered: Callable[[str, Principal], Awaitable[None]] | None = None
+    read_snapshots: ReadSnapshots | None = None
     _forced: dict[str, Forced] = field(default_factory=dict)
     _plans_requested: int = 0
     _reload_requested: asyncio.Event = field(default_factory=asyncio.Event)
@@ -157,6 +169,19 @@ class ProcessOperations:
     async def audit(self, gateway: str | None, limit: int, before: int | None) -> list[AuditEntry]:
         """Return entries of the audit trail, newest first."""
         return await self.workspace.context.store.list_audit(gateway, limit=limit, before=before)
+
+    async def snapshots(
+        self, tenant: str | None, api: str | None, limit: int, before: str
+    ) -> SnapshotPage:
+        """Return errors of the embedded gateway, newest first; raises Conflict without one."""
+        asked = {"tenant": tenant, "api": api, "before": before or None, "limit": str(limit)}
+        query = {name: value for name, value in asked.items() if value is not None}
+        found = None if self.read_snapshots is None else await self.read_snapshots(query)
+        if found is None:
+            raise Conflict(NO_SNAPSHOTS)
+        items = [SnapshotView.model_validate(one) for one in found["snapshots"]]
+        is_last = found["total"] <= len(items)
+        return SnapshotPage(items=items, next=None if is_last else items[-1].request_id)
 
     # requests
 

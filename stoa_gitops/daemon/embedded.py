@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
 
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
@@ -87,6 +90,19 @@ class EmbeddedGateway:
         elif (allow, deny) != self._backends:
             await self._gateway.update_backends(allow, deny)
         self._backends = (allow, deny)
+
+    async def snapshots(self, query: Mapping[str, str]) -> Mapping[str, Any] | None:
+        """Return snapshots of errors as `/admin/snapshots` does; None where there are none kept."""
+        if self._gateway is None:
+            return None
+        headers = {"Authorization": f"Bearer {self.token}"}
+        target = f"/admin/snapshots?{urlencode(query)}"
+        status, _, parts = await self._gateway.administer("GET", target, headers, b"")
+        content = b"".join([part async for part in parts])
+        if status != 200:
+            return None  # 501: they are switched off
+        document: Mapping[str, Any] = json.loads(content)
+        return document
 
     async def stop(self) -> None:
         """Stop listening; requests in flight have DRAIN_SECONDS."""

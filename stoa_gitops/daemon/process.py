@@ -195,6 +195,7 @@ class Process:
             lambda: [*self._gateway_keys.troubles(), *self._fleet.troubles()],
             fleet=fleet.views,
             forget_registered=self._fleet.forget,
+            read_snapshots=self._embedded.snapshots,
         )
         self._listeners = ControlListeners()
         self._control_url = ""

@@ -26,6 +26,8 @@ from stoa_proxy.admin.policies import parse_policy_object
 from stoa_proxy.admin.routes import parse_route
 from stoa_proxy.admin.shadow import NAME as SHADOW
 from stoa_proxy.admin.shadow import ShadowAdmin
+from stoa_proxy.admin.snapshots import NAME as SNAPSHOTS
+from stoa_proxy.admin.snapshots import SnapshotAdmin
 from stoa_proxy.admin.store import Store
 from stoa_proxy.admin.trace_request import TraceRequest, parse_trace
 from stoa_proxy.admin.usage import UsageRequest, parse_usage
@@ -56,7 +58,7 @@ _NOT_HERE = frozenset(
         "a2a", "api-proxy", "backend-credentials", "cache", "circuit-breaker", "circuit-breakers",
         "consumer-credentials", "contracts", "diagnostic", "diagnostics", "ebpf", "federation",
         "hegemon", "llm", "mtls", "prompt-cache", "quotas", "routes", "sessions", "skills",
-        "snapshots", "tracing",
+        "tracing",
     }
 )  # fmt: skip
 # Of unattached policies so many are named in the health.
@@ -101,6 +103,7 @@ class AdminApi:
         self._states = PolicyStates(clock) if states is None else states
         self._started = clock.monotonic()
         self.shadow: ShadowAdmin | None = None
+        self.snapshots: SnapshotAdmin | None = None
         self._counters = RateCounters(clock)
         self._kinds: Mapping[str, _Kind] = {
             "apis": _Kind(store.routes, self._put_route, store.delete_route),
@@ -147,10 +150,9 @@ class AdminApi:
             return self._allow(
                 head, {method: partial(_answer, get) for method, get in figures.items()}
             )
-        if parts[:1] == [SHADOW] and self.shadow is not None:
-            return self.shadow.handle(head, parts[1:], body)
-        if parts and parts[0] in _NOT_HERE:
-            return _json(501, {"status": "error", "message": "not part of this gateway"})
+        kept = self._handle_kept(head, parts, query, body)
+        if kept is not None:
+            return kept
         if parts == ["trace"]:
             return self._parse_trace(head, body) if head.method == "POST" else _ONLY_POST
         if parts == ["usage"]:
@@ -174,6 +176,18 @@ class AdminApi:
         if kind.readable:
             handlers = {"GET": lambda: self._read(parts[0], parts[1]), **handlers}
         return self._allow(head, handlers)
+
+    def _handle_kept(
+        self, head: RequestHead, parts: list[str], query: str, body: bytes
+    ) -> Respond | None:
+        """Return the response to what only some gateways have; None for another path."""
+        if parts[:1] == [SHADOW] and self.shadow is not None:
+            return self.shadow.handle(head, parts[1:], body)
+        if parts[:1] == [SNAPSHOTS] and self.snapshots is not None:
+            return self.snapshots.handle(head, parts[1:], query, self._clock.now().timestamp())
+        if parts and parts[0] in (*_NOT_HERE, SNAPSHOTS):
+            return _json(501, {"status": "error", "message": "not part of this gateway"})
+        return None
 
     def has_token(self, head: RequestHead) -> bool:
         """Whether a request has the right token; nothing is counted."""

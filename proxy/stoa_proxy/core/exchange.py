@@ -43,12 +43,15 @@ class CallNote(NamedTuple):
 class RequestRecord:
     """What is noted of a request that is traced or does not go well.
 
-    `answer` are the headers of its response, where that is 500 or above; `refused_by` is the policy
-    that gave it; `waits` are policies that had to wait, and for how many seconds.
+    `status` and `answer` are those of its response, where that is 500 or above; `refused_by` is the
+    policy that gave it, `failure` why no backend did (`UpstreamFailed`, `Unavailable`); `waits` are
+    policies that had to wait, and for how many seconds.
     """
 
     calls: list[CallNote] = field(default_factory=list)
+    status: int = 0
     answer: Headers = ()
+    failure: str = ""
     refused_by: Policy | None = None
     waits: list[tuple[Policy, float]] = field(default_factory=list)
 

@@ -82,6 +82,8 @@ class PolicyPreparer:
 
     async def _await_policy(self, decision: Prepare) -> Respond | None:
         context, policy = decision.context, decision.policy
+        clock = context.clock
+        started = clock.monotonic()
         try:
             with self._limits.within(min(PREPARE_SECONDS, context.route.timeout)):
                 services = self._services_of(context.route.tenant_id)
@@ -105,3 +107,5 @@ class PolicyPreparer:
                 error=error,
             )
             return problem(500, "Internal server error")
+        finally:
+            context.noted.waits.append((policy, clock.monotonic() - started))

@@ -199,11 +199,11 @@ class Pipeline(RequestEnds):
             return problem(
                 405, "Method not allowed for this API", headers=[allow], kind="method-not-allowed"
             )
-        if not route.activated:
-            return problem(503, "API not activated", kind="api-inactive")
         context = RequestContext(
             head, path, host, route, match.depth, table, self._clock, self.counters, self.states
         )
+        if not route.activated:
+            return replace(problem(503, "API not activated", kind="api-inactive"), context=context)
         if context.api.loggers:
             context.started = self._clock.monotonic()
         if context.api.upstream_response_filters:
@@ -308,7 +308,7 @@ class Pipeline(RequestEnds):
         if context.fallback_reason is not None:
             edited.append(("X-Stoa-Fallback", context.fallback_reason))
         if status >= 500:
-            context.noted.answer = tuple(edited)
+            context.noted.status, context.noted.answer = status, tuple(edited)
         return edited
 
     def observe(self, context: RequestContext, outcome: UpstreamFailed | int | None) -> None:
@@ -360,6 +360,7 @@ class Pipeline(RequestEnds):
 
     def _finish_failed(self, context: RequestContext, reason: str, response: Respond) -> Respond:
         """Return the response where a backend is of no use: a policy's own, or this one."""
+        context.noted.failure = reason
         for policy in context.api.failure_filters:
             response = policy.failure_filter(context, reason) or response
         return self.finish(context, response)

@@ -1,6 +1,6 @@
-"""How requests end: metrics, usage, policies that log, spans. No I/O.
+"""How requests end: metrics, usage, policies that log, spans, snapshots of errors. No I/O.
 
-For a request that goes well without any of the last two this costs two comparisons.
+For a request that goes well without any of the last three this costs three comparisons.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from stoa_proxy.core.usage import UsageCounters
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.metrics import Metrics
 from stoa_proxy.http.heads import RequestHead
+from stoa_proxy.pipeline.snapshots import SnapshotMaker
 from stoa_proxy.pipeline.tracing import Tracing
 
 _log = logging.getLogger("stoa_proxy.access")
 
 
 class RequestEnds:
-    """The part of a pipeline that is told how requests end. Without `tracing` there are no spans.
+    """The part of a pipeline that is told how requests end.
 
-    An engine calls `begin` with the head of each request to a route, and one of the others at its
-    end.
+    Without `tracing` there are no spans, without `snapshots` none of responses 500 and above. An
+    engine calls `begin` with the head of each request to a route, and one of the others at its end.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -32,6 +33,7 @@ class RequestEnds:
         self.metrics = Metrics()
         self.usage = UsageCounters()
         self.tracing: Tracing | None = None
+        self.snapshots: SnapshotMaker | None = None
 
     def begin(self, head: RequestHead) -> RequestHead:
         """Return the head of a request with its trace, if there is one."""
@@ -63,6 +65,8 @@ class RequestEnds:
         self.count_request(context.head.method, context.route, status, seconds, reason)
         if context.head.trace is not None:
             self.end_trace(context.head, context, status)
+        if status >= 500 and self.snapshots is not None:
+            self.snapshots.capture(context.head, context, status, seconds)
 
     def count_request(
         self, method: str, route: Route, status: int, seconds: float, reason: str | None = None
@@ -77,11 +81,22 @@ class RequestEnds:
 
     def log_refusal(self, head: RequestHead, response: Respond, seconds: float) -> None:
         """Count a request that was not passed on."""
-        self.metrics.count_refusal(head.method, response.status, seconds)
+        status, context = response.status, response.context
+        self.metrics.count_refusal(head.method, status, seconds)
+        known = context if isinstance(context, RequestContext) else None
         if head.trace is not None:
-            context = response.context
-            known = context if isinstance(context, RequestContext) else None
-            self.end_trace(head, known, response.status)
+            self.end_trace(head, known, status)
+        if known is not None and known.record is not None:
+            # A sidecar may have another status for a refusal than who asks it can be told.
+            status = known.record.status or status
+        if status >= 500 and self.snapshots is not None:
+            self.snapshots.capture(head, known, status, seconds, response.headers)
+
+    def keep_error(self, context: RequestContext, seconds: float) -> None:
+        """Keep a snapshot of a check whose request is refused with 500 or above."""
+        status = 0 if context.record is None else context.record.status
+        if status >= 500 and self.snapshots is not None:
+            self.snapshots.capture(context.head, context, status, seconds)
 
     def end_trace(
         self, head: RequestHead, context: RequestContext | None, status: int | None

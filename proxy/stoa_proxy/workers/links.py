@@ -12,6 +12,7 @@ from stoa_proxy.admin.store import Store
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.core.quotas import QuotaCounters
 from stoa_proxy.core.shared_quotas import SharedQuotaCounters
+from stoa_proxy.core.snapshots import Snapshot
 from stoa_proxy.foundation.address_guard import AddressGuard
 from stoa_proxy.foundation.metric_readings import Reading
 from stoa_proxy.own_paths import AwaitedCall
@@ -114,6 +115,8 @@ class WorkerLinks:
     def take_report(self, values: Mapping[str, Any]) -> None:
         """Count what a worker has counted since its last report."""
         self._pipeline.usage.add(read_usage(values))
+        if self._pipeline.snapshots is not None:
+            self._pipeline.snapshots.kept.restore(Snapshot(*one) for one in values["snapshots"])
         quotas = self._pipeline.states.of(QuotaCounters)
         assert isinstance(quotas, SharedQuotaCounters), "those of all processes"
         quotas.note_changed(read_quota_keys(values))

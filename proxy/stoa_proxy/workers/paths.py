@@ -26,6 +26,7 @@ RELAY: Final = "relay"
 # A write waits for all workers, a traced request for its backend; probes wait for a few seconds.
 _ADMIN_SECONDS, _PROBE_SECONDS = 120.0, 15.0
 _WORKERS: Final = "/admin/workers"
+_SNAPSHOTS: Final = "/admin/snapshots"
 _UNREACHABLE: Final = problem(
     503, "Service unavailable", "The process that this worker belongs to does not respond."
 )
@@ -87,7 +88,7 @@ class CommonPaths(OwnPaths):
     def complete(self, call: AdminCall, body: bytes, *, is_cut: bool = False) -> Answer:
         """Return the response to an admin request, or what `finish` makes it of."""
         path = call.head.target.partition("?")[0]
-        if not is_cut and (is_spread(path) or path == _WORKERS):
+        if not is_cut and (is_spread(path) or path == _WORKERS or path.startswith(_SNAPSHOTS)):
             return AwaitedCall(call.head, body)
         return super().complete(call, body, is_cut=is_cut)
 
@@ -102,7 +103,12 @@ class CommonPaths(OwnPaths):
         return response
 
     async def _ask_workers(self, call: AwaitedCall) -> Respond:
-        if call.head.target.partition("?")[0] != _WORKERS:
+        path = call.head.target.partition("?")[0]
+        if path.startswith(_SNAPSHOTS):
+            # Those of workers come here with their reports.
+            await self.collect()
+            return await super().finish(super().complete(AdminCall(call.head), call.body))
+        if path != _WORKERS:
             return await self.spread(call)
         if call.head.method not in ("GET", "HEAD"):
             return Respond(405, (("Allow", "GET,HEAD"),))

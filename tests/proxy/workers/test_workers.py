@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,22 @@ async def test_a_revoked_key_is_refused_by_all_workers_at_once() -> None:
         assert set(await api.ask_all("/a", {"X-API-Key": "k1"})) == {200}
         assert (await api.admin("DELETE", "/admin/consumers/c1")).status == 204
         assert set(await api.ask_all("/a", {"X-API-Key": "k1"})) == {401}
+
+
+async def test_errors_of_all_workers_are_kept_in_one_place(closed_url: str, tmp_path: Path) -> None:
+    async with several(state_dir=str(tmp_path)) as api:
+        await api.route(closed_url)
+        asked = await api.ask_all("/a")
+        page = await api.administer("GET", "/admin/snapshots?limit=500")
+        skipped = await api.metric("stoa_snapshots_skipped_total")
+        assert page["total"] + skipped == asked[502] == sum(asked.values())
+        token = {"Authorization": f"Bearer {TOKEN}"}
+        for _ in range(4):  # whichever worker hands it on
+            shown = await api.ask("/admin/snapshots?limit=500", token)
+            assert json.loads(shown[2]) == page
+    async with running(state_dir=str(tmp_path)) as one:
+        answer = await one.admin("GET", "/admin/snapshots?limit=500")
+        assert (await answer.json())["snapshots"] == page["snapshots"]
 
 
 async def test_every_worker_shows_the_admin_face_of_the_whole() -> None:

@@ -38,6 +38,7 @@ from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.plan import Plan, PlanSet
 from stoa_gitops.model.principal import Principal
 from stoa_gitops.model.secret import Secret
+from stoa_gitops.operations.snapshot_views import SnapshotPage, SnapshotView
 from stoa_gitops.operations.views import (
     FORMAT_VERSION,
     CatalogView,
@@ -66,6 +67,32 @@ def gateway_view(name: str) -> GatewayView:
         cycles=1,
         recap={"ok": 1},
         conditions=[],
+    )
+
+
+def snapshot_view(request_id: str, tenant: str, api: str) -> SnapshotView:
+    return SnapshotView(
+        request_id=request_id,
+        timestamp=NOW.isoformat(),
+        tenant_id=tenant,
+        api_id=api,
+        route_id=api,
+        consumer_id=None,
+        method="GET",
+        path="/a",
+        query="",
+        client_address="192.0.2.1",
+        status_code=502,
+        error_category="backend_failed",
+        failure="unreachable",
+        fallback=None,
+        duration_ms=1.5,
+        request_headers=[("Host", "x")],
+        response_headers=[],
+        policies=[],
+        policies_ms=0.1,
+        calls=[],
+        trace_id=None,
     )
 
 
@@ -149,6 +176,16 @@ class Steered:
             AuditEntry(NOW, "me", gateway or "a", "api/acme/x", "create", "applied", id=number)
             for number in range(newest, max(0, newest - limit), -1)
         ]
+
+    async def snapshots(
+        self, tenant: str | None, api: str | None, limit: int, before: str
+    ) -> SnapshotPage:
+        if tenant == "nowhere":
+            raise Conflict("no errors are kept here")
+        newest = int(before) - 1 if before else 7
+        numbers = list(range(newest, max(0, newest - limit), -1))
+        items = [snapshot_view(str(number), tenant or "acme", api or "r1") for number in numbers]
+        return SnapshotPage(items=items, next=None if numbers[-1] == 1 else str(numbers[-1]))
 
     def request_catalog_reload(self, why: str) -> None:
         self.looks += 1

@@ -214,7 +214,11 @@ async def test_an_odd_cursor_is_refused(served: Served, cursor: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "field", "expected"),
-    [("/v1/gateways", "name", ["a", "b", "c"]), ("/v1/audit", "id", [7, 6, 5, 4, 3, 2, 1])],
+    [
+        ("/v1/gateways", "name", ["a", "b", "c"]),
+        ("/v1/audit", "id", [7, 6, 5, 4, 3, 2, 1]),
+        ("/v1/snapshots", "requestId", ["7", "6", "5", "4", "3", "2", "1"]),
+    ],
 )
 async def test_pages_follow_each_other_without_gap_or_repetition(
     served: Served, path: str, field: str, expected: list[object]
@@ -228,6 +232,13 @@ async def test_pages_follow_each_other_without_gap_or_repetition(
         found += [entry[field] for entry in page["items"]]
         cursor = page["next"]
     assert found == expected
+
+
+async def test_errors_are_those_of_whom_is_asked_for(served: Served) -> None:
+    (one,) = (await served.get("/v1/snapshots?tenant=beta&api=r9&limit=1")).json()["items"]
+    assert (one["tenantId"], one["apiId"], one["statusCode"]) == ("beta", "r9", 502)
+    is_problem(await served.get("/v1/snapshots?tenant=nowhere"), 409)
+    is_problem(await served.get("/v1/snapshots?tenants=beta"), 400)
 
 
 async def test_what_is_asked_reaches_the_process(served: Served) -> None:

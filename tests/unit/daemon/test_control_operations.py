@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -126,6 +126,23 @@ async def test_a_plan_of_a_gateway_that_is_down_is_not_forced(process: ProcessOp
     with pytest.raises(NotReady, match="edge could not be observed"):
         await process.reconcile("edge", ME, "0123abcd")
     assert process.take_forced("edge") is None
+
+
+async def test_errors_are_asked_of_the_embedded_gateway(process: ProcessOperations) -> None:
+    with pytest.raises(Conflict, match="baseUrl: embedded"):
+        await process.snapshots(None, None, 10, "")
+    queries: list[dict[str, str]] = []
+
+    async def read(query: Mapping[str, str]) -> Mapping[str, Any] | None:
+        queries.append(dict(query))
+        return None if query["limit"] == "9" else {"snapshots": [], "total": 0}
+
+    process.read_snapshots = read
+    page = await process.snapshots("acme", None, 10, "7")
+    assert (page.items, page.next) == ([], None)
+    assert queries == [{"tenant": "acme", "before": "7", "limit": "10"}]
+    with pytest.raises(Conflict, match="STOA_SNAPSHOT_ENABLED"):
+        await process.snapshots(None, None, 9, "")
 
 
 async def test_a_long_list_of_names_is_cut(process: ProcessOperations) -> None:

@@ -1,72 +1,61 @@
-"""Every form of every case, as files that are read in review."""
+"""Errors of the embedded gateway as text: all that is known, and nothing steers a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
-from stoa_gitops.model.diagnostics import Diagnostic
-from stoa_gitops.model.outcomes import ReportSet
-from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.report.findings import diagnostics_text
-from stoa_gitops.report.github import diagnostics_github
-from stoa_gitops.report.json_output import diagnostics_json, plan_json, plan_jsonl, report_json
-from stoa_gitops.report.junit import diagnostics_junit
-from stoa_gitops.report.markdown import plan_markdown
-from stoa_gitops.report.plan import plan_text
-from stoa_gitops.report.recap import report_text
-from stoa_gitops.report.sarif import diagnostics_sarif
+from stoa_gitops.operations.snapshot_views import BackendCallView, DecidedPolicyView, SnapshotView
+from stoa_gitops.report.snapshots import snapshots_text
 from stoa_gitops.report.style import Style
 
-Golden = Callable[[str, str], None]
-PAGE = Style(colour=False, width=110, unicode=True)
+
+def snapshot(**fields: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "request_id": "0193", "timestamp": "2026-05-01T12:00:00+00:00", "tenant_id": "acme",
+        "api_id": "orders", "route_id": "orders", "consumer_id": "mobile", "method": "GET",
+        "path": "/a", "query": "q=[redacted]", "client_address": "192.0.2.1", "status_code": 504,
+        "error_category": "backend_failed", "failure": "timeout", "fallback": None,
+        "duration_ms": 30000.25, "request_headers": [], "response_headers": [],
+        "policies": [
+            DecidedPolicyView(type="jwt", id="p", name="n", verdict="passed", waited_ms=12.0),
+            DecidedPolicyView(type="mock", id="q", name="n", verdict="not reached", waited_ms=None),
+        ],
+        "policies_ms": 12.5,
+        "calls": [
+            BackendCallView(
+                upstream="http://b:80/a", status=None, failure="timeout", began_ms=12.5,
+                duration_ms=29987.0,
+            ),
+        ],
+        "trace_id": "4bf9",
+        **fields,
+    }  # fmt: skip
+    return SnapshotView(**values).document()
 
 
-def test_plan(plan_case: str, plans: dict[str, PlanSet], golden: Golden) -> None:
-    golden(plan_markdown(plans[plan_case]), "md")
-    if plan_case != "huge":
-        golden(plan_text(plans[plan_case], PAGE), "txt")
-        golden(plan_json(plans[plan_case]), "json")
+def test_an_error_is_told_from_the_request_to_the_backend() -> None:
+    assert snapshots_text([snapshot()], Style()).splitlines()[1:] == [
+        "  no answer from a backend: timeout after 30000.2 ms",
+        "  tenant   acme",
+        "  api      orders",
+        "  caller   mobile",
+        "  client   192.0.2.1",
+        "  trace    4bf9",
+        "  policy   jwt passed, waited 12.0 ms",
+        "  policy   mock not reached",
+        "  backend  http://b:80/a: timeout after 29987.0 ms",
+        "  id       0193",
+    ]
+    assert "504  GET /a?q=[redacted]" in snapshots_text([snapshot()], Style())
 
 
-def test_plan_streams_as_lines(plans: dict[str, PlanSet], golden: Golden) -> None:
-    golden("".join(plan_jsonl(plans["incomplete"])), "jsonl")
+def test_two_stand_apart_and_none_is_said() -> None:
+    assert snapshots_text([snapshot(), snapshot()], Style()).count("\n\n") == 1
+    assert snapshots_text([], Style()) == "No errors are known.\n"
 
 
-def test_plan_in_colour(plans: dict[str, PlanSet], golden: Golden) -> None:
-    golden(plan_text(plans["every-action"], Style(True, 110, True)), "ansi")
-
-
-def test_plan_on_a_narrow_terminal_without_unicode(
-    plans: dict[str, PlanSet], golden: Golden
-) -> None:
-    golden(plan_text(plans["long"], Style(False, 60, False)), "txt")
-
-
-def test_report(report_case: str, reports: dict[str, ReportSet], golden: Golden) -> None:
-    golden(report_text(reports[report_case], PAGE), "txt")
-    golden(report_json(reports[report_case]), "json")
-
-
-def test_findings(
-    finding_case: str, findings: dict[str, tuple[Diagnostic, ...]], golden: Golden
-) -> None:
-    found, prefix = findings[finding_case], "deploy/catalog"
-    golden(diagnostics_text(found, PAGE, documents=25), "txt")
-    golden(diagnostics_json(found, documents=25), "json")
-    golden(diagnostics_sarif(found, version="0.1.0", prefix=prefix), "sarif")
-    golden(diagnostics_junit(found, documents=25, prefix=prefix), "xml")
-    golden(diagnostics_github(found, prefix=prefix), "github")
-
-
-def test_findings_on_a_terminal(
-    finding_case: str, findings: dict[str, tuple[Diagnostic, ...]], golden: Golden
-) -> None:
-    terminal = Style(colour=False, width=80, unicode=True, excerpts=True)
-    golden(diagnostics_text(findings[finding_case], terminal, documents=25), "txt")
-
-
-def test_findings_on_a_terminal_in_colour(
-    findings: dict[str, tuple[Diagnostic, ...]], golden: Golden
-) -> None:
-    terminal = Style(colour=True, width=80, unicode=True, excerpts=True)
-    golden(diagnostics_text(findings["mixed"], terminal, documents=25), "ansi")
+def test_what_a_client_sent_cannot_steer_a_terminal() -> None:
+    text = snapshots_text([snapshot(path="/\x1b[2J\n504", client_address="\x07")], Style())
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "/\n" not in text

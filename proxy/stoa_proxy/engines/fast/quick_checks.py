@@ -275,11 +275,19 @@ class QuickCheck:
         engine.shares.touch(link)
         link.transport.write(response)
         status = int(response[9:12])
-        engine.pipeline.metrics.count_refusal(known.asked_by, status, perf_counter() - started)
+        seconds = perf_counter() - started
+        engine.pipeline.metrics.count_refusal(known.asked_by, status, seconds)
         if trace is not None:
             self._end_trace(known, trace, status)
+        if status >= 400:
+            self._keep_error(seconds)
         link.note_served()
         return True
+
+    def _keep_error(self, seconds: float) -> None:
+        context = self._context
+        if context is not None:
+            self._engine.pipeline.keep_error(context, seconds)
 
     def _end_trace(self, known: KnownCheck, trace: RequestTrace, status: int) -> None:
         """Keep the spans of a check; of a usual one there is no context yet."""
@@ -336,7 +344,7 @@ class QuickCheck:
                 return None
             refusal = policy.request_filter(context)
             if refusal is not None:
-                return self._encode(known, lane.sidecar.finish(context, refusal))
+                return self._encode(known, lane.sidecar.refuse(context, policy, refusal))
         if key is None or context.hidden_query:
             return self._encode(known, lane.sidecar.allow(context))
         lane.sidecar.count_allowed(context)

@@ -1,0 +1,96 @@
+"""Errors of the embedded gateway, from a request to the control API and the command line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from stoa_gitops.cli.exits import Exit
+from tests.e2e.running import Running, command, environment, running
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "hunter2-of-the-query"
+BROKEN = """\
+apiVersion: gostoa.dev/v1alpha1
+kind: API
+metadata:
+  name: broken
+spec:
+  displayName: Broken
+  version: "1.0.0"
+  backend:
+    url: http://127.0.0.1:{port}
+  routes:
+    - path: /apis/{tenant}/broken
+  policies: []
+"""
+
+
+def run(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command("snapshots", *arguments, "--state", str(state)),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+async def page(process: Running, query: str = "") -> Any:
+    headers = {"Authorization": f"Bearer {process.control_token}"}
+    async with httpx.AsyncClient(timeout=30, headers=headers) as client:
+        answer = await client.get(f"{process.control}/v1/snapshots{query}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of loopback that refuses connections: bound, not listening."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        yield closed.getsockname()[1]
+
+
+async def test_an_error_is_seen_from_outside_and_outlives_the_process(
+    tmp_path: Path, closed_port: int
+) -> None:
+    catalog, state = tmp_path / "catalog", tmp_path / "state"
+    shutil.copytree(ROOT / "catalog-example", catalog)
+    gateway = catalog / "gateways/local.yaml"
+    gateway.write_text(gateway.read_text() + "  backends:\n    allow: [127.0.0.0/8]\n")
+    for tenant in ("acme", "demo"):
+        folder = catalog / "tenants" / tenant / "apis/broken"
+        folder.mkdir()
+        text = BROKEN.replace("{tenant}", tenant).replace("{port}", str(closed_port))
+        (folder / "api.yaml").write_text(text)
+    async with running(catalog, state, ACME_MOBILE_KEY="k") as process:
+        for tenant in ("acme", "demo"):
+            path = f"/apis/{tenant}/broken/x?key={SECRET}"
+            await process.answers(path, lambda answer: answer.status_code == 502)
+        assert (await page(process, "?limit=1"))["next"] is not None
+        (found,) = (await page(process, "?tenant=acme"))["items"]
+        assert (found["tenantId"], found["failure"]) == ("acme", "unreachable")
+        shown = run(state, "--tenant", "acme", "--output", "json")
+        assert shown.returncode == Exit.OK, shown.stderr
+        assert json.loads(shown.stdout)["items"] == [found]
+        text = run(state).stdout
+        assert "502  GET /apis/demo/broken/x?key=[redacted]" in text
+        assert "no answer from a backend: unreachable" in text
+        assert SECRET not in text + shown.stdout
+        assert run(state, "--tenant", "nobody").stdout == "No errors are known.\n"
+        assert run(state, "--limit", "501").returncode == Exit.USAGE
+    assert SECRET.encode() not in (state / "gateway-snapshots.db").read_bytes()
+    async with running(catalog, state, ACME_MOBILE_KEY="k") as process:
+        assert [one["tenantId"] for one in (await page(process))["items"]] == ["demo", "acme"]
+    stopped = run(state)
+    assert stopped.returncode == Exit.FAILED
+    assert "the embedded gateway is not running here" in stopped.stderr

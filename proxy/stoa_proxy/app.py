@@ -36,6 +36,7 @@ from stoa_proxy.engines.complete.upstream.client import Pause
 from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
 from stoa_proxy.foundation.allocator import resident_bytes
 from stoa_proxy.foundation.clock import Clock, SystemClock
+from stoa_proxy.foundation.loop_lag import LoopLag
 from stoa_proxy.foundation.metrics import Metrics
 from stoa_proxy.foundation.output_thread import OutputThread
 from stoa_proxy.health_checker import HealthChecker
@@ -135,6 +136,7 @@ class Gateway:
         keys = self.pipeline.states.of(KeySets)
         keys.realm, keys.realm_services = config.realm, partial(self._engine.services_of, OPERATOR)
         self._port: int | None = None
+        self._lag = LoopLag()
         self._keep_files(config, clock)
         self._access_logs = AccessLogWriter(
             self.pipeline.states.of(AccessLogs),
@@ -215,6 +217,15 @@ class Gateway:
         started, add, store = clock.monotonic(), self.pipeline.metrics.add, self.store
         add(
             "gauge",
+            "stoa_loop_lag_seconds",
+            "How late the event loop was: the last sample, and the worst of a minute.",
+            self._lag.read,
+            "max",
+        )
+        info = {"deployment_mode": self._config.mode, "version": own_version()}
+        add("gauge", "stoa_gateway_info", "This gateway; always 1.", lambda: [(info, 1)], "here")
+        add(
+            "gauge",
             "stoa_uptime_seconds",
             "Since the start of this gateway.",
             lambda: clock.monotonic() - started,
@@ -264,7 +275,7 @@ class Gateway:
             "gauge", "gateway_memory_usage_bytes", "Resident memory of the process.", resident_bytes
         )
         of_policies = (kind for one in store.policy_types.types for kind in one.states)
-        for family in self.pipeline.usage.families():
+        for family in self.pipeline.usage.families(self._config.mode):
             add(*family, "here", is_private=True)
         if self.pipeline.snapshots is not None:
             for kept_family in self.pipeline.snapshots.kept.families():
@@ -277,6 +288,7 @@ class Gateway:
         """Listen on the configured address. Raises ListenFailed."""
         self.own_paths.is_draining = False
         self._port = await self._engine.start(self._config.host, self._config.port)
+        self._lag.start()
         self._access_logs.start()
         if self._exporter is not None:
             self._exporter.start()
@@ -298,6 +310,7 @@ class Gateway:
         self._port = None
         seconds = self._config.drain_seconds if drain_seconds is None else drain_seconds
         self.own_paths.is_draining = True
+        self._lag.stop()
         await self._health_checker.stop()
         leaving = [self._engine.stop(seconds)]
         if self._session is not None:

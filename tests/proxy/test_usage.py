@@ -65,8 +65,10 @@ async def test_each_request_counts_once_for_its_caller(
         assert rows[1]["seconds"] > 0
         assert rows[0]["hour"] == "2026-06-01T00:00:00Z"
         metrics = await (await api.admin("GET", "/metrics")).text()
-        assert 'stoa_api_requests_total{tenant="acme",api="r1"} 6' in metrics
-        assert 'stoa_api_errors_total{tenant="acme",api="r1"} 1' in metrics
+        assert (
+            'stoa_api_requests_total{tenant="acme",api="r1",deployment_mode="proxy"} 6' in metrics
+        )
+        assert 'stoa_api_errors_total{tenant="acme",api="r1",deployment_mode="proxy"} 1' in metrics
 
 
 async def test_figures_by_api_are_for_operators(upstream: Upstream) -> None:
@@ -139,7 +141,9 @@ async def test_what_cannot_be_kept_is_not_lost(
         assert (await api.get("/a/x")).status == 200
         assert [row["requests"] for row in await usage_of(api)] == [2]
         metrics = await (await api.admin("GET", "/metrics")).text()
-        assert 'stoa_api_requests_total{tenant="acme",api="r1"} 2' in metrics
+        assert (
+            'stoa_api_requests_total{tenant="acme",api="r1",deployment_mode="proxy"} 2' in metrics
+        )
 
 
 async def test_figures_of_a_quarter_ago_go(

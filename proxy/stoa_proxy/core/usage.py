@@ -151,8 +151,8 @@ class UsageCounters:
             # It is counted there when it is taken again.
             _subtract(self._apis[key[:2]], usage)
 
-    def families(self) -> Iterator[tuple[Kind, str, str, Read]]:
-        """Return metrics by API, of those with the most requests."""
+    def families(self, mode: str) -> Iterator[tuple[Kind, str, str, Read]]:
+        """Return metrics by API, of those with the most requests; `mode` is the gateway's."""
         for name, text, number in (
             ("requests_total", "Requests by API.", 0),
             ("errors_total", "Requests answered 5xx, by API.", 1),
@@ -161,7 +161,7 @@ class UsageCounters:
             ("sent_bytes_total", "Bytes of bodies to callers, by API.", 4),
             ("seconds_total", "Time of requests that were passed on, by API.", 5),
         ):
-            yield "counter", f"stoa_api_{name}", text, _Column(self, number)
+            yield "counter", f"stoa_api_{name}", text, _Column(self, number, mode)
 
     def apis(self) -> Iterator[tuple[tuple[str, str], Usage]]:
         """Yield the figures of each API since the start, the most used first."""
@@ -174,13 +174,15 @@ class UsageCounters:
 class _Column:
     """One figure of all APIs, for a scrape."""
 
-    def __init__(self, counters: UsageCounters, number: int) -> None:
+    def __init__(self, counters: UsageCounters, number: int, mode: str) -> None:
         self._counters = counters
         self._number = number
+        self._mode = mode
 
     def __call__(self) -> Iterable[tuple[Mapping[str, str], float]]:
         for (tenant, api), usage in islice(self._counters.apis(), MAX_SERIES):
-            yield {"tenant": tenant, "api": api}, usage.figures()[self._number]
+            labels = {"tenant": tenant, "api": api, "deployment_mode": self._mode}
+            yield labels, usage.figures()[self._number]
 
 
 def _add_up(

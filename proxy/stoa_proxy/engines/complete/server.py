@@ -6,9 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
@@ -21,6 +19,7 @@ from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.engines.base import Engine, PolicyPreparer
 from stoa_proxy.engines.complete.beginnings import Beginnings
 from stoa_proxy.engines.complete.connection import Connection, ConnectionServer
+from stoa_proxy.engines.complete.figures import add_figures
 from stoa_proxy.engines.complete.forwarder import Forwarder, refuse_body, send_continue
 from stoa_proxy.engines.complete.listener import Listener
 from stoa_proxy.engines.complete.request_body import BodyFaulty, RequestBody
@@ -114,35 +113,12 @@ class AiohttpEngine(Engine):
         self._forwarder = Forwarder(pipeline, self._client, rules, config.upload_seconds, jitter)
         self._server: ConnectionServer | None = None
         self._listener: Listener | None = None
-        self._add_metrics()
+        add_figures(
+            pipeline.metrics, self._request_shares, self._client, self._count_clients, self._refused
+        )
 
-    def _add_metrics(self) -> None:
-        add, shares, client = self._pipeline.metrics.add, self._request_shares, self._client
-        add(
-            "gauge",
-            "stoa_client_connections",
-            "Client connections.",
-            lambda: len(self._server.shares) if self._server is not None else 0,
-        )
-        for name, text, counts in (
-            ("tenant", "Requests in flight of the tenant that has most.", shares.tenants.counts),
-            ("upstream", "Requests in flight to the upstream that has most.",
-             client.in_flight.counts),
-        ):  # fmt: skip
-            read = partial(_most, counts)
-            add("gauge", f"stoa_requests_in_flight_of_one_{name}", text, read, "max")
-        add(
-            "counter",
-            "stoa_share_refusals_total",
-            "Connections and requests that were refused by the bound of a share.",
-            lambda: [
-                *(({"bound": f"connections-{bound.value}"}, n) for bound, n in self._refused()),
-                ({"bound": "requests-tenant"}, shares.tenants.refused),
-                ({"bound": "requests-client"}, shares.clients.refused),
-                ({"bound": "requests-upstream"}, client.in_flight.refused),
-                ({"bound": "lookups-tenant"}, client.lookups.refused if client.lookups else 0),
-            ],
-        )
+    def _count_clients(self) -> int:
+        return 0 if self._server is None else len(self._server.shares)
 
     def _refused(self) -> Iterable[tuple[Excess, int]]:
         return self._server.shares.refused.items() if self._server is not None else ()
@@ -348,10 +324,6 @@ class AiohttpEngine(Engine):
 
 async def _do_nothing() -> None:
     """Wait for nothing."""
-
-
-def _most(counts: Mapping[Any, int]) -> int:
-    return max(counts.values(), default=0)
 
 
 def read_client(

@@ -104,6 +104,16 @@ class Pool:
         self._is_retired = False
         self._closing: asyncio.Future[None] | None = None  # so that it is not collected meanwhile
 
+    @property
+    def idle(self) -> int:
+        """How many connections are kept for more."""
+        return sum(map(len, self._kept.values()))
+
+    @property
+    def users(self) -> int:
+        """How many requests have a connection, or are getting one."""
+        return self._users
+
     def join(self) -> None:
         """Count one more user, who is about to send one request."""
         self._users += 1

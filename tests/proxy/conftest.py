@@ -41,6 +41,7 @@ OVER_BOTH = (
     "policies/test_logging_policy.py", "policies/test_retry.py", "engines/test_backends.py",
     "engines/test_backend_auth.py", "engines/test_backend_traps.py", "pipeline/test_sidecar.py",
     "engines/test_tracing.py", "engines/test_route_headers.py", "proxy/test_snapshots.py",
+    "control_plane/test_revocation.py",
     "test_proxy_mode.py", "shadow/test_shadow.py", "proxy/test_usage.py", "proxy/test_tls.py",
     "proxy/test_proxy_protocol.py",
 )  # fmt: skip

@@ -89,9 +89,8 @@ class Exchange:
 
     def begin(self) -> None:
         """Decide, and begin to carry the decision out."""
-        engine = self._engine
-        self._head = head = engine.pipeline.begin(self._head)
-        decision = engine.pipeline.decide(head, engine.store.table)
+        self._head = head = self._engine.pipeline.begin(self._head)
+        decision = self._engine.pipeline.decide(head, self._engine.store.table)
         assert not isinstance(decision, ReadBody), "aiohttp reads such a body"
         self.carry_out(decision)
 
@@ -111,8 +110,7 @@ class Exchange:
             return
         self._context = context
         if isinstance(decision, Prepare):
-            loop = asyncio.get_running_loop()
-            self._task = loop.create_task(self._prepare(decision))
+            self._task = engine.loop.create_task(self._prepare(decision))
         else:
             self._perform(decision)
 
@@ -216,8 +214,7 @@ class Exchange:
         if upload is not None:
             upload.check(context.max_body)
             if upload.refusal is not None:
-                refusal = self._engine.pipeline.finish(context, upload.refusal)
-                self._answer(refusal, is_last=True)
+                self._answer(self._engine.pipeline.finish(context, upload.refusal), is_last=True)
                 return
             if self._expects_continue:
                 self._expects_continue = False
@@ -379,8 +376,7 @@ class Exchange:
         """Send a response of the gateway itself to a request that is not passed on."""
         self._give_back()
         self._link.send_own(response, self._head, self.upload, is_last=is_last)
-        seconds = time.perf_counter() - self._started
-        self._engine.pipeline.log_refusal(self._head, response, seconds)
+        self._engine.pipeline.log_refusal(self._head, response, time.perf_counter() - self._started)
         self._link.end_exchange(is_last=is_last)
 
     def _give_back(self) -> None:

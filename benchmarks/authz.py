@@ -110,6 +110,8 @@ def load(core: int, peer: Peer, script: Path, seconds: float) -> tuple[float, fl
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     lost = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     errors = (int(bad[1]) if bad else 0) + (sum(map(int, lost.groups())) if lost else 0)
+    if not int(count[1]):
+        return 0.0, 0.0, 1  # the table is being filled
     return float(rate[1]), used / int(count[1]), errors
 
 

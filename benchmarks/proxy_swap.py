@@ -29,8 +29,11 @@ from benchmarks.figures import Lane, show
 from benchmarks.proxy_load import Child, Upstream, send, serve_until_told
 
 ROUTES = 10_000
+# Of the matcher: its cost is not to grow from the one to the other.
+FEW, MANY = 10, 100_000
+MATCHES = 20_000
 CHANGES = 1_000
-REBUILDS = 15
+REBUILDS = 9
 BATCH = 300
 CONNECTIONS = 8
 GUARD = AddressGuard(allow=parse_networks(["127.0.0.0/8"]))
@@ -67,6 +70,26 @@ def measure_pause() -> list[Lane]:
         peer.seconds.append(time.perf_counter() - start)
         peer.errors += len(table.routes) != ROUTES
     return [ours, peer]
+
+
+def measure_match() -> list[Lane]:
+    """Time matches in a large table and in a small one, round by round."""
+    lanes = []
+    for count in (MANY, FEW):
+        routes = (parse_route(Body(body(number, 80)), GUARD, Scope())[0] for number in range(count))
+        lanes.append((RoutingTable.from_routes(routes), count, Lane(f"a match among {count}")))
+    for _ in range(REBUILDS):
+        for table, count, lane in lanes:
+            # Paths of all routes, so that each match is as cold as its table is large.
+            paths = [
+                ("apis", f"t{number % 50}", f"a{number}", "x")
+                for number in (step * 7919 % count for step in range(MATCHES))
+            ]
+            start = time.process_time()
+            found = [table.find("h", path) for path in paths]
+            lane.seconds.append((time.process_time() - start) / MATCHES)
+            lane.errors += found.count(None)
+    return [lane for _, _, lane in lanes]
 
 
 async def serve_ours(upstream: int) -> None:
@@ -116,6 +139,10 @@ SERVERS = {"ours": serve_ours, "upstream": serve_upstream}
 
 
 def main() -> None:
+    lanes = measure_match()
+    for lane in lanes:
+        print(f"  {lane.name:<34} p50={lane.median * 1e6:6.2f} us of CPU  errors={lane.errors}")
+    print(f"  ratio: {lanes[0].median / lanes[1].median:.2f}   (to reach: <= 1.5)")
     title = f"one route changed of {ROUTES}"
     show(title, measure_pause(), "<= 5 ms pause")
     upstream = Child("benchmarks.proxy_swap", "upstream", "0")

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult
 from stoa_gitops.adapter_sdk.guarded_losses import guarded
@@ -37,7 +38,7 @@ from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.recorder import Recorder
 from stoa_gitops.reconcile.spec_resolver import SpecResolver
 from stoa_gitops.reconcile.suspension import suspension_message
-from stoa_gitops.reconcile.unsuitable_secrets import find_unsuitable
+from stoa_gitops.reconcile.unsuitable_secrets import UnsuitableSecrets, find_unsuitable
 from stoa_gitops.secrets import SecretResolver
 from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store, StoredState
 
@@ -112,6 +113,7 @@ class SessionContext:
     clock: Callable[[], datetime]
     principal: Principal
     recent: RecentSecrets = field(default_factory=RecentSecrets)
+    unsuitable: UnsuitableSecrets = field(default_factory=UnsuitableSecrets)
 
 
 class GatewaySession:
@@ -349,12 +351,11 @@ class GatewaySession:
         desired, rules = assignment.desired, self.driver.rules
         resolver = SpecResolver(desired.owner, self._context.secrets, desired.rights)
         find_losses = None if rules.losses is None else guarded(rules.losses)
+        find = partial(find_unsuitable, desired, resolver, find_losses)
+        # Gateways of one document plan the same objects at once.
+        shared = partial(self._context.unsuitable.find, desired, secrets, rules.losses, find)
         return await asyncio.to_thread(
-            self.cache.unsuitable_secrets,
-            desired,
-            secrets,
-            rules.losses,
-            lambda: find_unsuitable(desired, resolver, find_losses),
+            self.cache.unsuitable_secrets, desired, secrets, rules.losses, shared
         )
 
     async def _hash_secrets(

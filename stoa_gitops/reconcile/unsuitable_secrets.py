@@ -5,11 +5,14 @@ Where references do not resolve nothing is known: their objects are planned with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Final, TypeAlias
 
 from stoa_gitops.errors import SecretUnresolved, SecretUnsuitable
 from stoa_gitops.model.canonical import SECRET_MARK, JsonObject
+from stoa_gitops.model.identity import is_unchanged
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.resources import DesiredState, Resource
@@ -17,6 +20,63 @@ from stoa_gitops.reconcile.spec_resolver import SpecResolver
 
 FindLosses: TypeAlias = Callable[[str, JsonObject], tuple[Loss, ...]]
 """Says what a gateway cannot express of a canonical spec, secrets resolved or not."""
+
+_KEPT: Final = 8
+"""Desired states whose unsuitable objects are kept for gateways that share them."""
+
+
+@dataclass(slots=True)
+class _Checked:
+    """What was found for the objects of one desired state, once it was looked for."""
+
+    resources: Mapping[Key, Resource]
+    secrets: Mapping[str, str | None]
+    rule: object
+    found: Mapping[Key, str] | None = None
+    lock: Lock = field(default_factory=Lock)
+
+    def is_for(
+        self, desired: DesiredState, secrets: Mapping[str, str | None], rule: object
+    ) -> bool:
+        return (
+            is_unchanged(self.resources, desired.resources)
+            and self.rule is rule
+            and self.secrets == secrets
+        )
+
+
+class UnsuitableSecrets:
+    """What `find_unsuitable` found last, for all gateways of one desired state.
+
+    A hundred gateways of one document plan the same objects at once: one looks, the others wait.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._checked: list[_Checked] = []
+
+    def find(
+        self,
+        desired: DesiredState,
+        secrets: Mapping[str, str | None],
+        rule: object,
+        find: Callable[[], Mapping[Key, str]],
+    ) -> Mapping[Key, str]:
+        """Return what `find` returned for the same resources, HMACs of secrets and rule.
+
+        May be called by several threads; raises what `find` raises.
+        """
+        with self._lock:
+            checked = next(
+                (one for one in self._checked if one.is_for(desired, secrets, rule)), None
+            )
+            if checked is None:
+                checked = _Checked(desired.resources, secrets, rule)
+                self._checked = [*self._checked[1 - _KEPT :], checked]
+        with checked.lock:
+            if checked.found is None:
+                checked.found = find()
+            return checked.found
 
 
 def find_unsuitable(

@@ -11,13 +11,14 @@ from stoa_gitops.adapters.gravitee.node.session import DEEP_SECONDS
 from stoa_gitops.adapters.gravitee.node.unfinished import OLDEST
 from stoa_gitops.drivers.driver import Deadlines
 from stoa_gitops.model.keys import API, APPLICATION, Key
+from tests.adapters.front import Trouble
 from tests.adapters.gravitee.testbed import Bed, bed
 from tests.contract import rig as contract
 from tests.contract.rig import BILLING, MOBILE, api
 
 COUNT = 14
 MOST = 60
-PLANS, KEYS = "/plans", "/api-keys"
+PLANS, KEYS, SCHEMA = "/plans", "/api-keys", "/schema"
 
 
 class Clock:
@@ -105,6 +106,23 @@ async def test_a_first_read_that_is_cut_off_goes_on_where_it_was() -> None:
         assert len(set(lines)) == COUNT
         assert len(lines) <= COUNT + (times - 1) * READERS
         assert (await here.rig.plan(catalog())).is_empty
+
+
+async def test_what_a_gateway_is_is_asked_where_the_last_question_was_cut_off() -> None:
+    async with bed() as here:
+        adapter, front = here.rig.adapter, here.rig.lists
+        assert front is not None
+        adapter._session.info = None  # type: ignore[attr-defined]  # as a new process
+        here.double.requests.clear()
+        front.fail_after(5, Trouble.UNAUTHORIZED, ("GET *" + SCHEMA,))
+        assert not (await adapter.health_check()).success
+        answered = read_of(here, SCHEMA)
+        front.heal()
+        assert (await adapter.health_check()).success
+        asked = read_of(here, SCHEMA)
+        assert len(answered) == 5
+        assert asked
+        assert not set(answered) & set(asked)
 
 
 async def test_observations_of_a_slow_gateway_end_with_one_that_is_whole() -> None:

@@ -60,12 +60,15 @@ class Session:
         self._reading: asyncio.Task[Snapshot] | None = None
         self._readers = 0
         self._has_import: bool | None = None
+        # Of an identification that was cut off: the next one asks for the others.
+        self._read_schemas: dict[tuple[str, str], JsonTree] = {}
         self.info: GatewayInfo | None = None
 
     def invalidate(self) -> None:
         """Read everything with the next call."""
         self._is_deep, self._snapshot = True, None
         self._unfinished.clear()
+        self._read_schemas.clear()
 
     @property
     def is_unread(self) -> bool:
@@ -111,6 +114,7 @@ class Session:
         policies = await self._client.plugins("policies")
         resources = await self._client.plugins("resources")
         schemas = await self._schemas(policies, resources)
+        self._read_schemas.clear()
         return GatewayInfo(
             way=way,
             version=version,
@@ -131,17 +135,15 @@ class Session:
             *(("resources", plugin) for plugin in sorted(RESOURCES & resources)),
             ("endpoints", PROXY),
         ]
-        slots = asyncio.Semaphore(READERS)
+        slots, read = asyncio.Semaphore(READERS), self._read_schemas
 
-        async def read_one(kind: str, plugin: str) -> JsonTree:
+        async def read_one(kind: str, plugin: str) -> None:
             async with slots:
-                return await self._client.plugin_schema(kind, plugin)
+                read[kind, plugin] = await self._client.plugin_schema(kind, plugin)
 
-        found = await asyncio.gather(*(read_one(*one) for one in wanted))
+        await asyncio.gather(*(read_one(*one) for one in wanted if one not in read))
         return {
-            f"{kind}/{plugin}": schema
-            for (kind, plugin), schema in zip(wanted, found, strict=True)
-            if schema
+            f"{kind}/{plugin}": read[kind, plugin] for kind, plugin in wanted if read[kind, plugin]
         }
 
     async def _way(self, features: Features) -> tuple[str, str]:

@@ -18,14 +18,13 @@ _HERE = Path(__file__).parent / "recordings"
 _FILES = (
     ("3.4.2", "off", "real-behaviour.jsonl"),
     ("3.9.1", "off", "real-behaviour.jsonl"),
+    ("3.9.1", "off", "real-behaviour-targets.jsonl"),
     ("3.9.1", "postgres", "real-behaviour-postgres.jsonl"),
 )
 
 LEFT_OUT = {
     "root": "figures of one process",
     "certificate-with-sni-write": "3.9.1 nests the names in the 201 where they were sent nested",
-    "key-1": "404 on 3.4.2 also for a key that is there: the double finds what it holds",
-    "key-2": "404 on 3.4.2 also for a key that is there: the double finds what it holds",
 }
 
 

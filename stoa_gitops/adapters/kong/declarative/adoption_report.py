@@ -49,6 +49,11 @@ _EFFECTS: Final = tuple(
             "these expressions are no paths of a catalog; adopted, they are gone",
             True,
         ),
+        (
+            r"routes\..+\.headers",
+            "no document can say these headers; adopted, the route is gone",
+            True,
+        ),
         (r"routes\.\d+\.plugins\..+", _BLOCKS, True),
         (r"plugins\.acl(\..+)?", "adopting the policy lets in subscribed applications only", True),
         (

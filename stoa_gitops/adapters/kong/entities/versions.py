@@ -28,9 +28,3 @@ COUNTED_CHUNKS: Final = (3, 8, 0)
 """From here on request-size-limiting measures bodies that are buffered in a file, which are those
 without Content-Length (Kong 3.8 changelog; contract kong.md R.7: 200 on 3.4.2, 413 on 3.9.1).
 """
-
-TRUNCATED_NESTED_LISTS: Final = (3, 5, 0)
-"""Seen on 3.9.1: the second page of a nested list is always empty. 3.4.2 pages right."""
-
-SHOWN_TARGETS: Final = 100
-"""Targets of an upstream that 3.9.1 lists, with `next: null` and whatever the `size`."""

@@ -126,11 +126,13 @@ def _route(
 def read_routes(trees: Sequence[JsonTree]) -> list[tuple[JsonTree, JsonTree]]:
     """Return each canonical route with the route of Kong that it comes from, in canonical order.
 
-    A route with several paths is several; one without paths matches all; what is no path of ours is
-    left out.
+    A route with several paths is several; one without paths matches all. What is no path of ours is
+    left out, and so is a route whose headers no document can say: without them it takes everybody.
     """
     found = []
     for tree in trees:
+        if canonical_headers(tree) is None:
+            continue
         for path in tree.get("paths") or ("/",):
             canonical = canonical_path(path)
             if canonical is not None:
@@ -157,8 +159,8 @@ def canonical_headers(tree: JsonTree) -> list[JsonTree] | None:
     """
     found: dict[str, list[str]] = {}
     for name, values in (tree.get("headers") or {}).items():
-        key = name.lower()
-        if key in found or not _HEADER.fullmatch(name) or not values:
+        key = name.lower().replace("_", "-")
+        if key in found or not _HEADER.fullmatch(key) or not values:
             return None
         if not isinstance(values, list):
             return None

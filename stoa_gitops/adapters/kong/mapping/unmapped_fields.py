@@ -32,7 +32,7 @@ HIDDEN: Final = "another value"
 _OWN: Final = frozenset(
     {"id", "name", "username", "tags", "service", "route", "consumer", "upstream"}
 )
-_READ_OF_ROUTES: Final = frozenset({"paths", "hosts", "strip_path"})
+_READ_OF_ROUTES: Final = frozenset({"paths", "hosts", "headers", "strip_path"})
 _READ_OF_PLUGINS: Final[Mapping[str, frozenset[str]]] = {
     plugin: mapping.whole_fields for mapping in MAPPINGS.values() for plugin in mapping.plugins
 }
@@ -142,10 +142,11 @@ def _routes(
             yield "paths", mode
         elif mode is not None:
             yield f"routes.{tree.get('name') or tree['id']}.paths", list(mode)
+        if canonical_headers(tree) is None:
+            yield f"routes.{tree.get('name') or tree['id']}.headers", HIDDEN
     for index, (tree, written) in enumerate(zip(origins, rebuilt.routes, strict=True)):
         # A path that is held in another manner has the priority of that manner.
         ignored = _READ_OF_ROUTES | ({"regex_priority"} if path_mode(tree, node) else set())
-        ignored |= {"headers"} if canonical_headers(tree) is not None else set()
         yield from field_differences("routes", tree, written, f"routes.{index}.", ignored).items()
         if _stem(tree) != _stem(written) and _has_same_mark(tree, written):
             # Names are unique on a node: under another one it may keep a route of ours from coming.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,13 +11,9 @@ from typing import Any, Final
 from stoa_gitops.adapter_sdk.unreadable import read_guarded
 from stoa_gitops.adapters.kong.api.client import EMPTY_HASH, KongClient
 from stoa_gitops.adapters.kong.entities.entity import COLLECTION_PATHS, Entity, JsonTree, NodeInfo
-from stoa_gitops.adapters.kong.entities.ownership import group_by_root, parent_id
+from stoa_gitops.adapters.kong.entities.ownership import group_by_root
 from stoa_gitops.adapters.kong.entities.tags import has_mark
-from stoa_gitops.adapters.kong.entities.versions import (
-    RELIABLE_EMPTY_HASH,
-    SHOWN_TARGETS,
-    TRUNCATED_NESTED_LISTS,
-)
+from stoa_gitops.adapters.kong.entities.versions import RELIABLE_EMPTY_HASH
 from stoa_gitops.adapters.kong.mapping.mappers import object_key, owner_tag, strip_defaults
 from stoa_gitops.adapters.kong.node.snapshot import (
     EntityGroup,
@@ -63,23 +58,23 @@ async def read_document(
     With `is_to_write`, what the lists miss is looked for as well.
 
     `expected_hash` is what /status just returned. Raises GatewayBusy where the document is replaced
-    again and again meanwhile. Lists that cannot be whole are the snapshot's `gaps`.
+    again and again meanwhile. What can be read in no way is among the snapshot's `gaps`.
     """
     if expected_hash == EMPTY_HASH and node.version >= RELIABLE_EMPTY_HASH:
         return NodeSnapshot(node, owner, {}, ForeignEntities({}), expected_hash, is_whole=True)
     for _ in range(MAX_READS):
         entities = await _read_lists(client, collections)
-        entities["targets"] = await targets_of(client, node, entities.get("upstreams", []))
-        make = partial(_make_document, node, owner, entities, previous, known_keys)
-        snapshot = await asyncio.to_thread(make, expected_hash)
+        entities["targets"] = await targets_of(client, entities.get("upstreams", []))
+        make = partial(_build_snapshot, node, owner, entities)
+        snapshot = await asyncio.to_thread(make, expected_hash, previous, known_keys)
         is_whole = await asyncio.to_thread(is_proven, snapshot)
         if is_to_write and not is_whole:
             unlisted, unread = await find_unlisted(client, collections, entities)
             for name, trees in unlisted.items():
                 entities[name] = [*entities.get(name, ()), *trees]
             if unlisted:
-                snapshot = await asyncio.to_thread(make, expected_hash)
-            snapshot, is_whole = replace(snapshot, gaps=(*snapshot.gaps, *unread)), True
+                snapshot = await asyncio.to_thread(make, expected_hash, previous, known_keys)
+            snapshot, is_whole = replace(snapshot, gaps=unread), True
         after = (await client.status()).hash
         if after == expected_hash:
             return replace(snapshot, is_whole=is_whole)
@@ -118,18 +113,6 @@ async def read_database(
     )
 
 
-def _make_document(
-    node: NodeInfo,
-    owner: str,
-    read: Lists,
-    previous: NodeSnapshot | None,
-    known_keys: Collection[Key],
-    content_hash: str,
-) -> NodeSnapshot:
-    snapshot = _build_snapshot(node, owner, read, content_hash, previous, known_keys)
-    return replace(snapshot, gaps=tuple(_gaps(node, read)))
-
-
 _ROOTS: Final = ("services", "consumers")
 
 
@@ -139,7 +122,7 @@ async def _read_children(client: KongClient, node: NodeInfo, tag: str) -> Lists:
         read[name] = await client.list_entities(
             COLLECTION_PATHS[name], f"the list of {name}", tag=tag, absent=name not in _ALWAYS
         )
-    read["targets"] = await targets_of(client, node, read["upstreams"])
+    read["targets"] = await targets_of(client, read["upstreams"])
     return read
 
 
@@ -178,41 +161,14 @@ async def _read_lists(client: KongClient, collections: Mapping[str, str]) -> Lis
 _ALWAYS: Final = frozenset({"services", "routes", "plugins", "consumers", "upstreams"})
 
 
-async def targets_of(
-    client: KongClient, node: NodeInfo, upstreams: Sequence[Mapping[str, Any]]
-) -> list[JsonTree]:
+async def targets_of(client: KongClient, upstreams: Sequence[Mapping[str, Any]]) -> list[JsonTree]:
     """Read the targets of each upstream: there is no `/targets`."""
     found: list[JsonTree] = []
     for upstream in upstreams:
         what = f"the targets of upstream {upstream.get('name')}"
-        found += await client.list_entities(f"/upstreams/{upstream['id']}/targets", what)
+        # `/targets` has the latest of several targets of one address, on 3.9.1 100 at most.
+        found += await client.list_entities(f"/upstreams/{upstream['id']}/targets/all", what)
     return found
-
-
-def _gaps(node: NodeInfo, read: Lists) -> Iterator[str]:
-    """Yield in words which lists cannot be whole; the hash held while they were read."""
-    for name, trees in sorted(read.items()):
-        idents = Counter(str(tree["id"]) for tree in trees if tree.get("id"))
-        doubled = [ident for ident, number in idents.items() if number > 1]
-        if doubled:
-            # Kong 3.4.2 lists one key twice instead of another that is in a key set.
-            yield (
-                f"the list of {name} has {doubled[0]} twice, so another one is missing: give all "
-                "of them the same key set, or none"
-                if name == "keys"
-                else f"the list of {name} has {doubled[0]} twice, so another one may be missing"
-            )
-    if node.has_database or node.version < TRUNCATED_NESTED_LISTS:
-        return
-    names = {str(one.get("id")): one.get("name") for one in read.get("upstreams", ())}
-    counts = Counter(parent_id(tree, "upstream") for tree in read.get("targets", ()))
-    for ident, count in counts.items():
-        # A full page is not believed: there may be exactly that many, and nothing tells.
-        if count >= SHOWN_TARGETS:
-            yield (
-                f"Kong {node.text} shows at most {SHOWN_TARGETS} targets of an upstream, and "
-                f"{names.get(ident)} has that many or more: split the upstream"
-            )
 
 
 def _build_snapshot(

@@ -141,11 +141,11 @@ class NodeSession:
 
     async def export_entities(self) -> JsonTree:
         """Return every entity of a node with a database, by type, for a backup."""
-        node = await self.node_info()
+        await self.node_info()
         found: JsonTree = {}
         for name, path in sorted(self._collections.items()):
             found[name] = await self._client.list_entities(path, f"the list of {name}", absent=True)
-        found["targets"] = await targets_of(self._client, node, found["upstreams"])
+        found["targets"] = await targets_of(self._client, found["upstreams"])
         return found
 
     async def _current(self) -> NodeSnapshot:

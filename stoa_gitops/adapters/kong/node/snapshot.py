@@ -138,7 +138,7 @@ class NodeSnapshot:
     """A node at one moment.
 
     hash  that of its document, empty with a database
-    gaps  lists that cannot be whole, in words: a document made from them would lose entities
+    gaps  what can be read in no way, in words: a document would lose it
     is_whole  nothing that the node holds is missing: it was written, proven or looked for
     renamed  root type and id of a group -> its key, where the id is not that of the key: what was
              adopted, or renamed by hand

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from tests.adapters.kong.double.lua_errors import failure
 from tests.adapters.kong.double.responses import INTERNAL_ERROR, Response, failed
 from tests.adapters.kong.double.schema import Entity
-from tests.adapters.kong.double.store import Store
+from tests.adapters.kong.double.store import Store, with_port
 
 WORKSPACE = "0dc6f45b-8f8d-40d2-a504-473544ee190b"
 _RANGE = "size must be an integer between 1 and 1000"
@@ -55,25 +55,40 @@ class Paginator:
             return _page(*self._after_row(items, query.get("offset"), size), path, query)
         return _page(*_after_number(items, query.get("offset"), size), path, query)
 
-    def list_nested(self, items: list[Entity], scope: str, path: str, query: Query) -> Response:
+    def list_nested(
+        self,
+        items: list[Entity],
+        scope: str,
+        path: str,
+        query: Query,
+        *,
+        shows_offset: bool = False,
+    ) -> Response:
         """Children of one entity; `scope` is "routes|<ws>|service|<id>|".
 
-        The next address loses size and tags.
+        The next address loses size and tags; that of `targets/all` stands beside its offset.
         """
         size, offset = _size(query), query.get("offset")
         if self._has_key_offsets:
-            # Of the targets of an upstream 3.9.1 gives the first 100, whatever the size.
-            if scope.startswith("targets|"):
-                return _page(items[:100], None, path, {})
             if offset is not None:
                 return _page([], None, path, {})
-            return _page(*self._after_key(items, scope, None, size), path, {}, is_nested=True)
+            page = self._after_key(items, scope, None, size)
+            return _page(*page, path, {}, is_nested=not shows_offset)
         if self._has_database:
             return _page(*self._after_row(items, offset, size), path, {})
         # 3.4 without a database: a tag filter empties every nested list.
         if "tags" in query:
             items = []
         return _page(*_after_number(items, offset, size), path, {})
+
+    def list_targets(self, items: list[Entity], scope: str, path: str, query: Query) -> Response:
+        """`/upstreams/{u}/targets`: of each address the latest, newest first.
+
+        3.9.1 looks at the first 100 by id, whatever the size, and has no further page.
+        """
+        if self._has_key_offsets:
+            return _page(_latest(items[:100]), None, path, {})
+        return self.list_nested(_latest(items), scope, path, query)
 
     def list_tags(self, only: str | None, path: str, query: Query) -> Response:
         size = _size(query)
@@ -144,6 +159,13 @@ class Paginator:
         chosen = items[:size]
         row = json.dumps([chosen[-1][key]]) if len(items) > size else None
         return chosen, encode(row) if row else None
+
+
+def _latest(targets: list[Entity]) -> list[Entity]:
+    found: dict[str, Entity] = {}
+    for one in sorted(targets, key=lambda one: (one["created_at"], str(one["id"])), reverse=True):
+        found.setdefault(with_port(str(one["target"])), one)
+    return list(found.values())
 
 
 def _without_key_sets(items: list[Entity]) -> list[Entity]:

@@ -60,14 +60,14 @@ class ResourceResolver:
 
     def get(self, path: str, query: Query) -> Response | None:
         """None for addresses that are no entities."""
-        special = self._upstream(path)
+        special = self._upstream(path, query)
         if special:
             return special
         resource = self.locate(path)
         if resource is None:
             return None
         if resource.ident is not None:
-            entity = self.found(resource)
+            entity = None if self._hides(resource) else self.found(resource)
             return (
                 Response(200, self._store.with_shown_fields(resource.schema, entity))
                 if entity
@@ -81,14 +81,19 @@ class ResourceResolver:
             resource.schema, self._paginator.list_collection(resource.schema.name, path, query)
         )
 
+    def _hides(self, resource: ResourcePath) -> bool:
+        """3.4.2 without a database finds no key by its id."""
+        is_old = self._store.database == "off" and not self._store.schemas.is_at_least("3.5")
+        return is_old and resource.schema.name == "keys"
+
     def _children(self, resource: ResourcePath, path: str, query: Query) -> Response:
         assert resource.owner is not None
         key, parent = resource.owner
         items = self._store.children(resource.schema.name, key, parent["id"])
-        if resource.schema.name == "targets":
-            items = sorted(items, key=lambda one: str(one["id"]), reverse=True)
         scope = f"{resource.schema.name}|{WORKSPACE}|{key}|{parent['id']}|"
-        return self._shown(resource.schema, self._paginator.list_nested(items, scope, path, query))
+        is_targets = resource.schema.name == "targets"
+        page = self._paginator.list_targets if is_targets else self._paginator.list_nested
+        return self._shown(resource.schema, page(items, scope, path, query))
 
     def _shown(self, schema: EntitySchema, answer: Response) -> Response:
         data = [self._store.with_shown_fields(schema, one) for one in answer.body["data"]]
@@ -100,19 +105,20 @@ class ResourceResolver:
         found = self._store.find_by("consumers", {"custom_id": value})
         return Response(200, {"data": [found] if found else [], "next": None})
 
-    def _upstream(self, path: str) -> Response | None:
+    def _upstream(self, path: str, query: Query) -> Response | None:
         parts = path.strip("/").split("/")
         if len(parts) < 3 or parts[0] != "upstreams":
             return None
         upstream = self._store.find(self._store.schemas.entities["upstreams"], parts[1], None)
         if upstream is None:
             return None
-        targets = [
-            self._store.with_shown_fields(self._store.schemas.entities["targets"], one)
-            for one in self._store.children("targets", "upstream", upstream["id"])
-        ]
+        schema = self._store.schemas.entities["targets"]
+        items = self._store.children("targets", "upstream", upstream["id"])
         if parts[2:] == ["targets", "all"]:
-            return Response(200, {"data": targets, "next": None})
+            scope = f"targets|{WORKSPACE}|upstream|{upstream['id']}|"
+            page = self._paginator.list_nested(items, scope, path, query, shows_offset=True)
+            return self._shown(schema, page)
+        targets = [self._store.with_shown_fields(schema, one) for one in items]
         if parts[2:] == ["health"]:
             targets.sort(key=lambda one: str(one["id"]), reverse=True)
             data = [_health(one, has_health_checks(upstream)) for one in targets]

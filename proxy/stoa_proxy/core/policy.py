@@ -146,8 +146,8 @@ class Repeat:
     until: datetime | None = None
 
 
-RepeatLog = Callable[[str, int, float], None]
-"""Logs the end of a request: its target, its status, and the seconds since its head."""
+RepeatLog = Callable[[str, str, int, float], None]
+"""Logs the end of a request: its method, target and status, and the seconds since its head."""
 
 
 class Policy:

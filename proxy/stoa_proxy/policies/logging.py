@@ -29,7 +29,7 @@ _LONGEST_TEXT: Final = 2048
 _REDACTED: Final = "[redacted]"
 _LOGGED: Final = frozenset({"host", "referer", "user-agent"})
 # What differs between requests of which these headers are equal.
-_VARYING: Final = ("time", "path", "query", "status", "seconds")
+_VARYING: Final = ("time", "method", "path", "query", "status", "seconds")
 # Names of parameters that hold credentials wherever they stand.
 _CREDENTIALS: Final = re.compile(
     r"key|token|secret|passw|credential|signature|session|^code$|^sig$|^auth", re.IGNORECASE
@@ -73,12 +73,13 @@ class Logging(Policy):
         clock, tenant, sinks = context.clock, context.route.tenant_id, self.sinks
         push, sample, redact = context.states.of(AccessLogs).push, self.sample, self._redact_query
 
-        def log(target: str, status: int, seconds: float) -> None:
+        def log(method: str, target: str, status: int, seconds: float) -> None:
             if sample < 1.0 and status < 500 and random.random() >= sample:  # noqa: S311 - no secret
                 return
             path, _, query = target.partition("?")
             line = template % {
                 "time": f'"{clock.now().isoformat(timespec="milliseconds")}"',
+                "method": _quote(method),
                 "path": _quote(path),
                 "query": _quote(redact(hidden, query)) if query else '""',
                 "status": status,

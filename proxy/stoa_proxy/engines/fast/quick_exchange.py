@@ -237,7 +237,7 @@ class QuickExchange:
             if plan.loggers:
                 assert passed is not None
                 for log in passed.logs:
-                    log(request.target, status, seconds)
+                    log(request.method, request.target, status, seconds)
         self._link.end_quick()
 
     def _note_call(self, context: RequestContext, place: Place, status: int) -> None:

@@ -40,6 +40,10 @@ requests = st.tuples(
 )
 changes = st.sampled_from(("revoke", "grant", "tick", "limit"))
 steps = st.lists(st.one_of(requests, requests, requests, changes), min_size=1, max_size=30)
+# What comes again and again is what is remembered.
+repeated = st.lists(requests, min_size=1, max_size=4).flatmap(
+    lambda few: st.lists(st.one_of(*[st.sampled_from(few)] * 7, changes), min_size=20, max_size=60)
+)
 
 
 class Upstream:
@@ -187,10 +191,16 @@ async def compare(sequence: list[Any]) -> None:
         assert fast.counts() == complete.counts()
 
 
-@given(steps)
+@given(st.one_of(steps, repeated))
 @examples(200)
 def test_both_engines_serve_alike(sequence: list[Any]) -> None:
     asyncio.run(compare(sequence))
+
+
+async def test_what_is_remembered_of_a_method_is_not_said_of_another() -> None:
+    usual = [("GET", "/open/1", "a.example", []), ("GET", "/keyed/1", "a.example", [LINES[3]])]
+    others = [(m, path, host, lines) for m in ("DELETE", "HEAD") for _, path, host, lines in usual]
+    await compare([*usual * 14, *others * 2, *usual])
 
 
 async def test_each_line_is_served_alike_beside_each_other_value_and_twice() -> None:

@@ -184,7 +184,7 @@ def _held(faults: Mapping[Key, tuple[Fault, ...]], desired: DesiredState) -> dic
 def _message(taker: Claim, victim: Claim, desired: DesiredState) -> str:
     what = f"route.held: {taker.pattern.text} would receive requests of {victim.label}"
     if victim.strength is Strength.FOREIGN:
-        grant = f"{{tenants: {{{taker.owner}: {{paths: [{taker.pattern.text}]}}}}}}"
+        grant = f"{{tenants: {{{taker.owner}: {{paths: [{taker.pattern.path}]}}}}}}"
         return (
             f"{what}; choose another path, have that route removed or adopted, or let the operator"
             f" grant the path in catalog.yaml: `spec: {grant}`"

@@ -201,6 +201,11 @@ def test_only_a_grant_takes_requests_from_a_foreign_route() -> None:
     made = plan_with([api(EVIL, "/apis/evil/x"), api(SHOP, "/other")], foreign=foreign)
     assert held(made).keys() == {EVIL, SHOP}
     assert "`spec: {tenants: {evil: {paths: [/apis/evil/x]}}}`" in held(made)[EVIL]
+    headers = [{"name": "x-env", "values": ["a"]}]
+    asking = {"path": "/apis/evil/x", "methods": ["GET"], "headers": headers}
+    text = held(plan_with([api(EVIL, asking)], foreign=foreign))[EVIL]
+    assert "GET /apis/evil/x [x-env=a] would receive" in text
+    assert "`spec: {tenants: {evil: {paths: [/apis/evil/x]}}}`" in text  # a place is a path alone
     granted = api(EVIL, "/apis/evil/x", places=(PlaceHint(is_granted=True),))
     assert held(plan_with([granted, api(SHOP, "/other")], foreign=foreign)).keys() == {SHOP}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stoa_gitops.adapters.webmethods.mapping.definitions import content_print
@@ -328,6 +328,7 @@ TREES: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(TREES, TREES)
+@example([{"title": "x"}], [{"title": "x", "default": None}])
 def test_prints_of_definitions_tell_data_apart(one: Any, other: Any) -> None:
     """What stands below a name, and what is data, counts to its last value."""
     for name in ("example", "default"):

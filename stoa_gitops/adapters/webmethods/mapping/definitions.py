@@ -96,9 +96,11 @@ def content_print(definition: object) -> str:
 
 def _stored_form(node: Any, name: str) -> Any:
     """Return a part of a definition without what the gateway fills in, and what updates keep."""
+    if name in DATA:
+        return node
     if isinstance(node, list):
         return [_stored_form(one, "") for one in node]
-    if not isinstance(node, Mapping) or name in DATA:
+    if not isinstance(node, Mapping):
         return node
     is_map = name in NAMED
     found: JsonTree = {}

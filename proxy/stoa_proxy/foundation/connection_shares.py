@@ -81,18 +81,31 @@ C = TypeVar("C", bound=Held)
 class _Group(Generic[C]):
     """Connections in the order in which they were heard last.
 
-    In the group of all, each with the group of its client, or None for one that is exempt.
+    In the group of all, each with the group of its client, or None for one that is exempt. `spares`
+    are those beyond this bound, the oldest first, and few.
     """
 
     bound: int
     name: str = ""
     connections: OrderedDict[C, _Group[C] | None] = field(default_factory=OrderedDict)
+    spares: list[C] = field(default_factory=list)
 
     @property
     def is_over(self) -> bool:
         return len(self.connections) > self.bound
 
-    def find_idle(self, new: C | None = None, *, is_spare: bool = False) -> C | None:
+    def add_spare(self, new: C) -> C | None:
+        """Count one more beyond the bound; return the one that is too many, if one is."""
+        self.spares = [one for one in self.spares if one.is_spare and one in self.connections]
+        new.is_spare = True
+        others, self.spares = self.spares, [*self.spares, new]
+        if len(self.connections) <= self.bound + SPARE:
+            return None
+        # All of them are looked at: among those at work a search of few may not come to one.
+        idle = [one for one in others if one.is_idle]
+        return next((one for one in idle if not one.has_unsent), idle[0] if idle else new)
+
+    def find_idle(self, new: C | None = None) -> C | None:
         """Return the one that is idle longest, other than `new`.
 
         One whose client still reads a response only when there is no other.
@@ -100,7 +113,7 @@ class _Group(Generic[C]):
         reading = None
         for _ in range(min(_SEARCHED, len(self.connections))):
             connection = next(iter(self.connections))
-            is_other = connection is not new and connection.is_spare == is_spare
+            is_other = connection is not new and not connection.is_spare
             if is_other and connection.is_idle:
                 if not connection.has_unsent:
                     return connection
@@ -161,6 +174,9 @@ class ConnectionShares(Generic[C]):
             return  # it is dropped, and not closed yet
         group = self._all.connections.pop(old)
         new.is_spare = old.is_spare
+        for held in (self._all, group):
+            if held is not None and old in held.spares:
+                held.spares[held.spares.index(old)] = new
         self._all.connections[new] = group
         if group is not None:
             del group.connections[old]
@@ -218,9 +234,9 @@ class ConnectionShares(Generic[C]):
         if idle is not None:
             idle.drop()
             return
-        new.is_spare = True
-        if len(group.connections) > group.bound + SPARE:
-            self._drop(group.find_idle(new, is_spare=True) or new, excess)
+        excessive = group.add_spare(new)
+        if excessive is not None:
+            self._drop(excessive, excess)
 
     def _drop(self, connection: C, excess: Excess) -> None:
         self.refused[excess] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
+import pytest
 from stoa_proxy.foundation.address_guard import parse_networks
 from stoa_proxy.foundation.connection_shares import (
     SPARE,
@@ -69,6 +70,30 @@ def test_a_client_whose_connections_are_all_at_work_gets_few_more_and_only_healt
     assert shares.refusal(extra[0]) is Excess.CLIENT
     assert shares.refusal(admit(shares, OTHER)[0]) is None
     assert shares.refused[Excess.CLIENT] == 4
+
+
+@pytest.mark.parametrize("working", [2, 60, 85, 200])
+@pytest.mark.parametrize("is_of_client", [True, False])
+def test_the_newest_gets_the_place_of_an_extra_one_however_many_are_at_work(
+    working: int, *, is_of_client: bool
+) -> None:
+    bounds = (1000, working) if is_of_client else (working, 1000)
+    shares = make_shares(*bounds)
+    busy = admit(shares, ONE, working)
+    for _ in range(40):
+        extra = admit(shares, ONE, SPARE, is_idle=True)
+        assert all(wire.is_open for wire in (*busy, *extra))
+
+
+def test_an_extra_connection_keeps_its_place_when_its_protocol_is_replaced() -> None:
+    shares = make_shares()
+    admit(shares, ONE, 2)
+    extra = admit(shares, ONE, SPARE)
+    taking_over = Wire(shares, ONE, is_idle=True)
+    shares.replace(extra[0], taking_over)
+    (newest,) = admit(shares, ONE)
+    assert (taking_over.is_open, newest.is_open) == (False, True)
+    assert all(wire.is_open for wire in extra[1:])
 
 
 def test_an_extra_connection_is_served_once_the_client_has_room() -> None:

@@ -93,6 +93,7 @@ async def test_a_signal_ends_all_processes_in_order(
         assert not any(map(is_alive, pids))
 
 
+@pytest.mark.heavy
 async def test_workers_end_when_their_parent_is_killed() -> None:
     async with command(STOA_PROXY_WORKERS="2", STOA_DRAIN_SECONDS="1") as started:
         pids = await started.pids()
@@ -100,6 +101,7 @@ async def test_workers_end_when_their_parent_is_killed() -> None:
         await until_gone(pids)
 
 
+@pytest.mark.heavy
 async def test_workers_that_stood_still_when_their_parent_was_killed_end_when_they_go_on() -> None:
     async with command(STOA_PROXY_WORKERS="2", STOA_DRAIN_SECONDS="0") as started:
         pids = await started.pids()
@@ -113,6 +115,7 @@ async def test_workers_that_stood_still_when_their_parent_was_killed_end_when_th
         await until_gone(pids)
 
 
+@pytest.mark.heavy
 async def test_lines_of_workers_are_written_by_their_parent_in_its_form() -> None:
     async with command("--workers", "2", STOA_LOG_LEVEL="debug") as started:
         await started.admin("POST", "/admin/apis", route_body("builtin:echo"))

@@ -69,6 +69,7 @@ async def test_a_revoked_key_is_refused_by_all_workers_at_once() -> None:
         assert set(await api.ask_all("/a", {"X-API-Key": "k1"})) == {401}
 
 
+@pytest.mark.heavy
 async def test_errors_of_all_workers_are_kept_in_one_place(closed_url: str, tmp_path: Path) -> None:
     async with several(state_dir=str(tmp_path)) as api:
         await api.route(closed_url)
@@ -85,6 +86,7 @@ async def test_errors_of_all_workers_are_kept_in_one_place(closed_url: str, tmp_
         assert (await answer.json())["snapshots"] == page["snapshots"]
 
 
+@pytest.mark.heavy
 async def test_every_worker_shows_the_admin_face_of_the_whole() -> None:
     async with several() as api:
         await api.route(ECHO)
@@ -111,6 +113,7 @@ async def test_readiness_and_its_reason_are_the_parents() -> None:
             assert (await api.ask("/ready"))[2] == b"NOT READY: not configured yet"
 
 
+@pytest.mark.heavy
 async def test_wrong_tokens_are_counted_over_all_workers(clock: FakeClock) -> None:
     # The parent's, which counts them: their minute does not pass, however long this takes.
     async with several(clock=clock) as api:
@@ -136,6 +139,7 @@ async def test_limits_are_exact_over_all_workers(policy: tuple[str, Any]) -> Non
         assert all(one["requests"] for one in await api.workers()), "one worker had all requests"
 
 
+@pytest.mark.heavy
 async def test_a_killed_worker_takes_no_count_along_and_is_started_again() -> None:
     async with several() as api:
         await api.route(ECHO)
@@ -159,6 +163,7 @@ async def test_a_killed_worker_takes_no_count_along_and_is_started_again() -> No
         assert sum(one["restarts"] for one in await api.workers()) == 1
 
 
+@pytest.mark.heavy
 async def test_a_worker_that_hangs_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
     async with several() as api:
         await api.route(ECHO)
@@ -177,6 +182,7 @@ async def test_a_worker_that_hangs_is_replaced(caplog: pytest.LogCaptureFixture)
         assert "a worker does not respond and is killed worker=1" in caplog.text
 
 
+@pytest.mark.heavy
 async def test_a_write_does_not_wait_for_a_worker_that_hangs_for_ever() -> None:
     async with several() as api:
         engine: Any = api.gateway._engine
@@ -190,6 +196,7 @@ async def test_a_write_does_not_wait_for_a_worker_that_hangs_for_ever() -> None:
         assert set(await api.ask_all("/a")) == {200}
 
 
+@pytest.mark.heavy
 async def test_counts_outlive_a_restart_in_order(tmp_path: Path) -> None:
     quota = ("quota", {"requests": 20, "period": "month", "by": "ip"})
     async with several(state_dir=str(tmp_path)) as api:
@@ -205,6 +212,7 @@ async def test_counts_outlive_a_restart_in_order(tmp_path: Path) -> None:
         assert (await alone.get("/a")).status == 429
 
 
+@pytest.mark.heavy
 async def test_requests_in_flight_are_answered_while_it_stops(upstream: Upstream) -> None:
     arrived, go_on = asyncio.Semaphore(0), asyncio.Event()
 
@@ -243,6 +251,7 @@ async def test_a_port_that_another_program_has_is_not_shared() -> None:
                 await other.start()
 
 
+@pytest.mark.heavy
 async def test_it_can_be_started_again() -> None:
     async with several() as api:
         await api.route(ECHO)
@@ -270,6 +279,7 @@ async def test_what_keeps_a_worker_from_listening_keeps_the_gateway_from_it(tmp_
         await Gateway(ProxyConfig(port=0, workers=2, tls=tls)).start()
 
 
+@pytest.mark.heavy
 async def test_figures_of_workers_are_asked_of_all(closed_url: str) -> None:
     async with several() as api:
         await api.route(closed_url, upstreams=[{"url": closed_url}, {"url": closed_url + "/x"}])
@@ -288,6 +298,7 @@ async def test_figures_of_workers_are_asked_of_all(closed_url: str) -> None:
         assert sum(one["selections"] for one in backends) > 0
 
 
+@pytest.mark.heavy
 async def test_a_request_is_traced_by_a_worker() -> None:
     async with several() as api:
         await api.route(ECHO)
@@ -296,6 +307,7 @@ async def test_a_request_is_traced_by_a_worker() -> None:
         assert (found["route"]["id"], found["answer"]["status"]) == ("r1", 200)
 
 
+@pytest.mark.heavy
 async def test_rules_for_backends_hold_in_all_workers(upstream: Upstream) -> None:
     async with several() as api:
         await api.route(upstream.url)
@@ -309,6 +321,7 @@ async def test_rules_for_backends_hold_in_all_workers(upstream: Upstream) -> Non
         assert set(await api.ask_all("/a")) == {200}
 
 
+@pytest.mark.heavy
 async def test_backend_credentials_and_withheld_policies_reach_workers(
     upstream: Upstream, tmp_path: Path
 ) -> None:

@@ -106,9 +106,10 @@ class FastConnection(ClientLink):
             self.fail(error)
             return True
 
-    def begin_quick(self, quick: QuickExchange, deadline: float) -> None:
-        """Let a usual request be at work until `deadline`."""
+    def begin_quick(self, quick: QuickExchange, deadline: float, *, is_last: bool) -> None:
+        """Let a usual request be at work until `deadline`; `is_last` as it asks for."""
         self._exchange = quick
+        self.is_closing = is_last
         self._has_served = True
         self.timer.set(deadline)
 
@@ -119,6 +120,9 @@ class FastConnection(ClientLink):
 
     def end_quick(self) -> None:
         """Go on behind a response that is sent."""
+        if self.is_closing:
+            self.end_exchange(is_last=True)
+            return
         self._exchange = None
         self.timer.set(self.engine.loop.time() + self.engine.keepalive_seconds)
         if self._pending:

@@ -50,13 +50,17 @@ _LINE = re.compile(
 
 
 class Form:
-    """What heads of one shape have in common: the host, and the `names` that `pipeline` keeps."""
+    """What heads of one shape have in common: the host, and the `names` that `pipeline` keeps.
 
-    __slots__ = ("host", "names")
+    `is_last` is whether they ask for the end of the connection.
+    """
 
-    def __init__(self, host: str, names: frozenset[str]) -> None:
+    __slots__ = ("host", "is_last", "names")
+
+    def __init__(self, host: str, names: frozenset[str], *, is_last: bool) -> None:
         self.host = host
         self.names = names
+        self.is_last = is_last
 
 
 class Way(NamedTuple):
@@ -192,7 +196,7 @@ class QuickLane:
             host = read_host(cleaned, None)
         except RequestRefused:
             return None
-        return Form(host, frozenset(cleaned.keys))
+        return Form(host, frozenset(cleaned.keys), is_last=fields.is_last)
 
     def _find_way(
         self,

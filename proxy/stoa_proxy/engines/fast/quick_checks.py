@@ -215,7 +215,7 @@ class CheckLane:
 
     def _read_form(self, data: bytes, *, is_nginx: bool) -> CheckForm | None:
         fields = read_usual(data, is_traced=self.sidecar.tracing is not None)
-        if fields is None:
+        if fields is None or fields.is_last:
             return None
         target = PATH if is_nginx else f"{PATH}/"
         head = RequestHead("GET", target, fields.headers, fields.keys, "")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stoa_proxy.engines.fast.connection import FastConnection
 
 _STATE: Final = frozenset({"tracestate"})
+_LAST: Final = b"Connection: close\r\n\r\n"
 
 
 class QuickExchange:
@@ -80,7 +81,7 @@ class QuickExchange:
         self._pass = passed = self._find_pass(known)
         engine.shares.touch(link)
         now = engine.loop.time()
-        link.begin_quick(self, now + plan.timeout)
+        link.begin_quick(self, now + plan.timeout, is_last=known.head.form.is_last)
         is_recorded = False
         if tracing is not None:
             state = parse_state([pair[1] for pair in known.head.headers(_STATE)[0]])
@@ -199,16 +200,17 @@ class QuickExchange:
         if (
             known is None
             or known.size != len(data)
-            or link.is_closing
             or link.is_write_paused
             or (known.has_limits and limit is not None)
         ):
             self._promote()[1].receive(data)
             return
-        if limit is None:
+        if limit is None and not link.is_closing:
             link.transport.write(known.head + data[start:])
         else:
-            link.transport.write(b"%b%b\r\n%b" % (known.sent, limit_lines(limit), data[start:]))
+            lines = b"" if limit is None else limit_lines(limit)
+            end = _LAST if link.is_closing else b"\r\n"
+            link.transport.write(b"%b%b%b%b" % (known.sent, lines, end, data[start:]))
         self._complete(known.status, len(data) - start)
 
     def _complete(self, status: int, sent: int) -> None:

@@ -56,7 +56,7 @@ def read_usual(data: bytes, *, is_traced: bool) -> Fields | None:
     if not head or rest or reader.is_inside_body or reader.is_last:
         return None
     fields = parse_fields(head[head.index(b"\r\n") + 2 :])
-    if fields is None or fields.expects or fields.is_last or "via" in fields.keys:
+    if fields is None or fields.expects or "via" in fields.keys:
         return None
     return None if is_traced and "traceparent" in fields.keys else fields
 

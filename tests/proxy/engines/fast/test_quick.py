@@ -11,7 +11,7 @@ from stoa_proxy.engines.fast.exchange import Exchange
 from stoa_proxy.tracing_config import TracingConfig
 
 from tests.proxy.conftest import Api, FakeClock, route_body, running
-from tests.proxy.raw import Talk, read_head, serving
+from tests.proxy.raw import Talk, exchange, read_head, serving
 
 GET = (
     b"GET /a/x?q=1 HTTP/1.1\r\nHost: x.example:80\r\nAccept: a, b\r\nX-Key: k1\r\n"
@@ -37,6 +37,11 @@ class Client:
             head = await read_head(self._reader)
             size = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
             return head, await self._reader.readexactly(size)
+
+    async def read_on(self) -> bytes:
+        """Return what comes until the end."""
+        async with asyncio.timeout(30):
+            return await self._reader.read()
 
 
 @asynccontextmanager
@@ -91,6 +96,24 @@ async def test_bytes_are_the_same_both_ways_and_both_ways_are_taken(
     assert len(set(answers)) == 1
     assert answers[0][0].count(b"Set-Cookie") == 2
     assert b"forged" not in answers[0][0]
+
+
+async def test_a_last_request_is_usual_and_its_answer_is_the_end(
+    exchanges_made: list[Exchange],
+) -> None:
+    last = GET.replace(b"keep-alive, X-Gone", b"X-Gone, Close")
+    upstream = Upstream()
+    async with serving(upstream.talk) as url, running(engine="fast") as api:
+        await api.route(url + "/base")
+        answers = [await exchange(api.gateway.port, last) for _ in range(3)]
+        async with client_of(api) as client:
+            first, _ = await client.ask()
+            head, body = await client.ask(last)
+            assert await client.read_on() == b""
+    assert len(exchanges_made) == 1, "for the first one there is no kept connection"
+    assert len(set(upstream.heads)) == 1
+    assert set(answers) == {head + body}
+    assert head == first[:-2] + b"Connection: close\r\n\r\n"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ LINES = (
     "x-request-id:  3\r\n", "User-Agent: a\r\n", "User-Agent: b%s\r\n",
     "Referer: https://x.example/p?secret=1\r\n", "Connection: keep-alive\r\n",
     "Connection: X-Request-Id\r\n", "X-Forwarded-For: 198.51.100.1\r\n",
-    "X_Consumer_Id: root\r\n", "Authorization: Bearer mine\r\n", "authorization: Basic mine\r\n",
+    "Connection: close\r\n", "X_Consumer_Id: root\r\n",
+    "Authorization: Bearer mine\r\n", "authorization: Basic mine\r\n",
     "X-Id: one\r\n", "X-Id: two\r\n", "Content-Length: 0\r\n", "Expect: 100-continue\r\n",
     "X-Latin: \xe9\r\n", "X-Empty:\r\n", "X-Bad : 1\r\n", "X-Nul: \x00\r\n",
     "Host: twice.example\r\n", "Via: 1.1 other\r\n", "X-Tab: a\tb\r\n",
@@ -130,7 +131,7 @@ class Connection:
                 body = await reader.readexactly(lengths[0])
         if b"connection: close" in lines:
             await self.close()
-        dropped = (b"date:", b"connection:", b"server:")
+        dropped = (b"date:", b"connection: keep-alive", b"server:")
         return [line for line in lines if not line.startswith(dropped)], body
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ import struct
 
 import aiohttp
 import pytest
+from aiohttp import web
 from stoa_proxy.engines.complete.upstream import failures
 
 from tests.proxy.conftest import TOKEN, Api, Upstream
@@ -194,6 +195,19 @@ async def test_chunks_that_are_padded_without_end_break_the_response_off(
     assert answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 502"))
     assert not answer.endswith(b"\r\n0\r\n\r\n"), "nobody takes it for whole"
     assert sent < 64 * 1024 * 1024
+
+
+async def test_each_of_several_large_bodies_passes_on_a_kept_connection(
+    api: Api, upstream: Upstream
+) -> None:
+    size = 12 * 1024 * 1024
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=bytes(size))
+
+    upstream.answer = answer
+    await api.route(upstream.url)
+    assert [len(await (await api.get("/a")).text()) for _ in range(3)] == [size] * 3
 
 
 async def test_a_body_in_chunks_of_one_byte_passes(api: Api) -> None:

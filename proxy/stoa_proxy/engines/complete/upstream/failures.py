@@ -75,15 +75,18 @@ class UpstreamProtocol(ResponseHandler):
         if is_paused(self):
             super().resume_reading(resume_parser)
 
+    def begin_response(self) -> None:
+        """Forget the last response: what came of its body counts for no other."""
+        self.first = b""
+        self._framed = 0
+
     def data_received(self, data: bytes) -> None:
         """Receive what an upstream sent."""
         if len(self.first) < len(_START):
             self.first += data[: len(_START)]
         body = find_response_body(self)
         super().data_received(data)
-        if body is None:
-            self._framed = 0  # of the next body nothing came before its head did
-        elif not body.is_eof():
+        if body is not None and not body.is_eof():
             self._framed += len(data)
             if self._framed > _MAX_PADDING + _MAX_OVERHEAD * body.total_bytes:
                 self._refuse_padding(body)

@@ -91,7 +91,7 @@ async def send_request(
     The connection is closed when this raises: UpstreamFailed.
     """
     protocol = connection.protocol
-    protocol.first = b""
+    protocol.begin_response()
     upload = None
     try:
         protocol.set_response_params(

@@ -93,11 +93,15 @@ class Peer:
 
     def seconds(self) -> float:
         """CPU time of the process and its children so far."""
-        return sum(map(_cpu_of, _family(self.process.pid)))
+        return sum(map(_cpu_of, self.family()))
 
     def resident(self) -> float:
         """MiB of the process and its children."""
-        return sum(map(_resident_of, _family(self.process.pid)))
+        return sum(map(_resident_of, self.family()))
+
+    def family(self) -> list[int]:
+        """Ids of the process and its children."""
+        return _family(self.process.pid)
 
 
 def _family(pid: int) -> list[int]:

@@ -97,6 +97,11 @@ class Framing:
         return b"".join([*parts, data[last:end]])
 
     @property
+    def content_ahead(self) -> int:
+        """How many of the next bytes are content of a body, whatever they are."""
+        return self._left
+
+    @property
     def is_idle(self) -> bool:
         """Whether the next byte begins a request."""
         return self._is_between and not self._held

@@ -95,9 +95,18 @@ class FastConnection(ClientLink):
             self._update_reading()
             return
         if len(data) > READ_BYTES:
-            # Of uvloop's 256 KiB each part keeps all others waiting while it is taken apart.
-            self._pending, data = data[READ_BYTES:], data[:READ_BYTES]
+            data = self._keep_rest(data)
         self._work(data)
+
+    def _keep_rest(self, data: bytes) -> bytes:
+        """Return what is taken in this turn of the event loop, and keep what is behind it.
+
+        Of uvloop's 256 KiB each part keeps all others waiting while it is taken apart. Content is
+        not taken apart: it goes on as it came.
+        """
+        size = max(READ_BYTES, self._framing.content_ahead)
+        self._pending = data[size:]
+        return data[:size]
 
     def _begin_quick(self, quick: QuickExchange | QuickCheck, data: bytes) -> bool:
         try:
@@ -151,8 +160,7 @@ class FastConnection(ClientLink):
     def _work_on(self) -> None:
         self._working = None
         if self._pending and self._can_take() and not self._is_lost:
-            data, self._pending = self._pending[:READ_BYTES], self._pending[READ_BYTES:]
-            self._work(data)
+            self._work(self._keep_rest(self._pending))
 
     def _can_take(self) -> bool:
         """Whether bytes can be taken now: of a body that is wanted, or of the next head."""

@@ -7,7 +7,7 @@ import asyncio
 from stoa_proxy.core.policy import Recorder
 from stoa_proxy.engines.fast.response_head import WITHOUT_BODY, DateHeader, encode_head
 from stoa_proxy.engines.fast.response_reader import ResponseHead
-from stoa_proxy.engines.fast.upload import LAST_CHUNK, encode_chunk
+from stoa_proxy.engines.fast.upload import LAST_CHUNK, encode_chunk, write_content
 from stoa_proxy.http.heads import Header
 
 
@@ -65,7 +65,7 @@ class Relay:
         """Send more of the body; `is_whole` with its last part."""
         if content and self._is_sent:
             self.sent += len(content)
-            self._transport.write(encode_chunk(content) if self._is_chunked else content)
+            write_content(self._transport, content, is_chunked=self._is_chunked)
         if is_whole and self._is_chunked:
             self._transport.write(LAST_CHUNK)
         self._record(content, is_whole=is_whole)

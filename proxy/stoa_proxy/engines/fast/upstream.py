@@ -39,6 +39,7 @@ class FastUpstream(Reader):
         self.connection = connection
         self.transport = connection.transport
         self.write = connection.transport.write
+        self.writelines = connection.transport.writelines
         self.receiver: Receiver | None = None
         if hasattr(self.transport, "max_size"):  # of asyncio's own loop, though undocumented
             self.transport.max_size = READ_BYTES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import re
 from typing import Any
 
@@ -116,6 +117,35 @@ async def test_chunked_and_large_bodies_stream_through(api: Api, upstream: Upstr
     answer = await api.send("POST", "/a", data=chunks())
     assert await answer.text() == str(64 * 65536)
     assert upstream.seen[0].all("Transfer-Encoding") == ["chunked"]
+
+
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["length", "chunks"])
+async def test_large_bodies_arrive_byte_for_byte(
+    api: Api, upstream: Upstream, *, is_chunked: bool
+) -> None:
+    body = b"".join(b"%08d" % number for number in range(300_000))
+
+    async def parts() -> Any:
+        for start in range(0, len(body), 190_000):
+            yield body[start : start + 190_000]
+
+    async def repeat(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        if not is_chunked:
+            response.content_length = len(body)
+        await response.prepare(request)
+        async for part in request.content.iter_any():
+            await response.write(part)
+        await response.write_eof()
+        return response
+
+    upstream.answer = repeat
+    await api.route(upstream.url)
+    # A connection that nothing else was asked on: the engine under test has it.
+    async with aiohttp.ClientSession() as session:
+        sent = parts() if is_chunked else io.BytesIO(body)
+        async with session.post(api.gateway.base_url + "/a", data=sent) as answer:
+            assert await answer.read() == body
 
 
 async def test_compressed_bodies_are_left_alone_both_ways(api: Api, upstream: Upstream) -> None:

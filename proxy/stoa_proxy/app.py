@@ -34,16 +34,15 @@ from stoa_proxy.engine_choice import choose_engine
 from stoa_proxy.engines.base import OPERATOR, Engine
 from stoa_proxy.engines.complete.upstream.client import Pause
 from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
-from stoa_proxy.foundation.allocator import resident_bytes
 from stoa_proxy.foundation.clock import Clock, SystemClock
 from stoa_proxy.foundation.loop_lag import LoopLag
 from stoa_proxy.foundation.metrics import Metrics
 from stoa_proxy.foundation.output_thread import OutputThread
+from stoa_proxy.gateway_metrics import add_metrics
 from stoa_proxy.health_checker import HealthChecker
 from stoa_proxy.http.heads import RequestHead, lower_names
 from stoa_proxy.modes import DEFAULT_TENANT, make_parts
 from stoa_proxy.own_paths import OwnPaths
-from stoa_proxy.pipeline.backend_choice import BACKEND_STATES
 from stoa_proxy.pipeline.snapshots import SnapshotMaker
 from stoa_proxy.pipeline.tracing import Tracing
 from stoa_proxy.policies import POLICIES
@@ -176,7 +175,7 @@ class Gateway:
                 jitter=jitter,
             )
             self.own_paths.find_trouble = self._session.readiness.find_trouble
-        self._add_metrics(clock)
+        add_metrics(self.pipeline, self.store, config.mode, self._lag, clock)
 
     def _keep_files(self, config: ProxyConfig, clock: Clock) -> None:
         """Bring back what earlier processes kept in folders, and keep it there."""
@@ -212,77 +211,6 @@ class Gateway:
             shadow_file.load()
             shadow.save = shadow_file.save_proposals
             self._files.append(shadow_file)
-
-    def _add_metrics(self, clock: Clock) -> None:
-        started, add, store = clock.monotonic(), self.pipeline.metrics.add, self.store
-        add(
-            "gauge",
-            "stoa_loop_lag_seconds",
-            "How late the event loop was: the last sample, and the worst of a minute.",
-            self._lag.read,
-            "max",
-        )
-        info = {"deployment_mode": self._config.mode, "version": own_version()}
-        add("gauge", "stoa_gateway_info", "This gateway; always 1.", lambda: [(info, 1)], "here")
-        add(
-            "gauge",
-            "stoa_uptime_seconds",
-            "Since the start of this gateway.",
-            lambda: clock.monotonic() - started,
-            "here",
-        )
-        add(
-            "gauge",
-            "stoa_route_reload_routes_loaded",
-            "Routes of the table.",
-            lambda: len(store.routes),
-            "here",
-        )
-        add(
-            "gauge",
-            "stoa_policies_loaded",
-            "Policies of the table.",
-            lambda: len(store.policies),
-            "here",
-        )
-        add(
-            "gauge",
-            "stoa_policies_unattached",
-            "Policies that name no route.",
-            lambda: len(store.unattached_policies()),
-            "here",
-        )
-        add(
-            "gauge",
-            "stoa_consumers_loaded",
-            "Consumers of the table.",
-            lambda: len(store.consumers),
-            "here",
-        )
-        add(
-            "gauge",
-            "stoa_rate_limit_buckets",
-            "Counters of rate limits.",
-            lambda: len(self.pipeline.counters),
-        )
-        add(
-            "counter",
-            "stoa_rate_limit_shared_total",
-            "Requests whose callers shared a counter.",
-            lambda: sum(one.shared_requests for one in self.pipeline.counters.figures()),
-        )
-        add(
-            "gauge", "gateway_memory_usage_bytes", "Resident memory of the process.", resident_bytes
-        )
-        of_policies = (kind for one in store.policy_types.types for kind in one.states)
-        for family in self.pipeline.usage.families(self._config.mode):
-            add(*family, "here", is_private=True)
-        if self.pipeline.snapshots is not None:
-            for kept_family in self.pipeline.snapshots.kept.families():
-                add(*kept_family)
-        for kind in dict.fromkeys((*BACKEND_STATES, *of_policies)):
-            for state_family in self.pipeline.states.of(kind).families():
-                add(*state_family)
 
     async def start(self) -> None:
         """Listen on the configured address. Raises ListenFailed."""

@@ -15,7 +15,8 @@ from typing import Final
 
 from stoa_proxy.admin.usage import UsageRequest, usage_document
 from stoa_proxy.core.problems import Respond, problem
-from stoa_proxy.core.usage import Usage, UsageCounters, UsageKey
+from stoa_proxy.core.usage import UsageCounters
+from stoa_proxy.core.usage_figures import Usage, UsageKey
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.periodic import Periodic
 from stoa_proxy.foundation.private_database import DatabaseError, open_database

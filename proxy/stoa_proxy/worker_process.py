@@ -198,10 +198,11 @@ class Worker:
     def _send_report(self) -> None:
         """Send what was counted: metrics since the start, the rest since the last report."""
         pipeline = self._gateway.pipeline
-        usage = pipeline.usage.take()
+        usage, durations = pipeline.usage.take_report()
         values = {
             "metrics": pipeline.metrics.read().as_json(),
             "usage": [[key, one.figures()] for key, one in usage.items()],
+            "durations": [[key, one.buckets, one.seconds] for key, one in durations.items()],
             "quotas": self._quotas.take_changed_keys(),
             "snapshots": [] if pipeline.snapshots is None else pipeline.snapshots.kept.take(),
         }

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stoa_proxy.core.api_series as series_module
 import stoa_proxy.core.usage as usage_module
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from stoa_proxy.core.model import Consumer
-from stoa_proxy.core.usage import OTHERS, Usage, UsageCounters, UsageKey
+from stoa_proxy.core.usage import OTHERS, UsageCounters
+from stoa_proxy.core.usage_figures import Usage, UsageKey
+from stoa_proxy.foundation.metric_readings import BUCKETS
 
 from tests.proxy.conftest import Api, FakeClock, Upstream, running
 
@@ -161,6 +164,60 @@ async def test_figures_of_a_quarter_ago_go(
     database.close()
 
 
+def series(metrics: str, name: str) -> dict[str, float]:
+    """The values of one name, by their labels but for the mode's."""
+    lines = [line for line in metrics.splitlines() if line.startswith(f"{name}{{")]
+    values = (line.removeprefix(name).rsplit(" ", 1) for line in lines)
+    return {labels.replace(',deployment_mode="proxy"', ""): float(one) for labels, one in values}
+
+
+async def test_durations_by_api_count_each_request_that_was_answered(
+    clock: FakeClock, upstream: Upstream
+) -> None:
+    name = "stoa_api_request_duration_seconds"
+    async with running(clock=clock) as api:
+        await api.route(upstream.url, plans=PLAN)
+        await api.policy("api_key", {})
+        await api.consumer("k1", "c1", [{"api_id": "r1", "plan": "gold"}])
+        for _ in range(3):
+            assert (await api.get("/a/x", {"X-API-Key": "k1"})).status == 200
+        assert (await api.get("/a/x")).status == 401
+        assert (await api.get("/nowhere")).status == 404
+        metrics = await (await api.admin("GET", "/metrics")).text()
+        mine = '{tenant="acme",api="r1"}'
+        assert series(metrics, f"{name}_count") == {mine: 4}
+        assert series(metrics, f"{name}_sum")[mine] > 0
+        buckets = list(series(metrics, f"{name}_bucket").values())
+        assert len(buckets) == len(BUCKETS) + 1
+        assert buckets == sorted(buckets)
+        assert buckets[-1] == 4
+        # An API that has left the table has no series.
+        await api.admin("DELETE", "/admin/apis/r1")
+        metrics = await (await api.admin("GET", "/metrics")).text()
+        assert series(metrics, f"{name}_count") == series(metrics, "stoa_api_requests_total") == {}
+
+
+def test_apis_beyond_the_series_share_one_until_others_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series_module, "_MOST", 2)
+    counters, known = UsageCounters(), set("abcd")
+    counters.series.is_known = known.__contains__
+
+    def requests() -> dict[str, int]:
+        return {key.api_id: one.usage.requests for key, one in counters.apis()}
+
+    for name in "abcd":
+        counters.count(_Route(name), None, 200, 0.5, 0, 0)  # type: ignore[arg-type]
+        counters.observe(_Route(name), 0.5)  # type: ignore[arg-type]
+    assert requests() == {"(others)": 2, "a": 1, "b": 1}
+    at = BUCKETS.index(0.5)
+    read = counters.histograms("m")
+    shown = {labels["api"]: (one.counts[at], one.total) for labels, one in read}
+    assert shown == {"(others)": (4, 2.0), "a": (2, 1.0), "b": (2, 1.0)}
+    known.discard("a")
+    counters.count(_Route("d"), None, 200, 0.5, 0, 0)  # type: ignore[arg-type]
+    assert requests() == {"(others)": 2, "b": 1, "d": 1}
+
+
 class _Route:
     def __init__(self, api_id: str) -> None:
         self.tenant_id, self.api_id = "acme", api_id
@@ -199,7 +256,7 @@ def test_taken_and_put_back_add_up_to_what_was_counted(requests: list[Any]) -> N
         for api, consumer, *_ in requests
     }
     assert {key[1:]: list(usage.figures()[:5]) for key, usage in kept.items()} == expected
-    totals = {key[1]: usage.requests for key, usage in counters.apis()}
+    totals = {key.api_id: one.usage.requests for key, one in counters.apis()}
     assert totals == {api: sum(r[0] == api for r in requests) for api in {r[0] for r in requests}}
 
 

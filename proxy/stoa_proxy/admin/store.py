@@ -166,6 +166,10 @@ class Store:
         """How many APIs have routes."""
         return len(self._routes_of)
 
+    def has_api(self, api_id: str) -> bool:
+        """Whether an API has routes, or is what takes all other requests."""
+        return bool(self._routes_of.ids_of(api_id)) or self._is_default(api_id)
+
     def unattached_policies(self) -> tuple[str, ...]:
         """Return the ids of policies that name neither an API nor a route, sorted."""
         version = (self.routes.etag, self.policies.etag)

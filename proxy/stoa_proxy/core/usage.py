@@ -6,12 +6,15 @@ additions; `UsageFile` takes what was counted every second and adds it up by the
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from stoa_proxy.core.api_series import ApiFigures, ApiSeries, Histograms, Values
 from stoa_proxy.core.model import Consumer, Route
-from stoa_proxy.foundation.metrics import MAX_SERIES, Kind, Read
+from stoa_proxy.core.usage_figures import ApiKey, Durations, Usage, UsageKey
+from stoa_proxy.foundation.metric_readings import BUCKETS
+from stoa_proxy.foundation.metrics import Kind, Read
 
 if TYPE_CHECKING:
     from stoa_proxy.core.exchange import RequestContext
@@ -22,60 +25,7 @@ MAX_KEYS: Final = 100_000
 OTHERS: Final = "(others)"
 """The application of requests beyond MAX_KEYS."""
 
-
-_FIGURES: Final = ("requests", "errors", "refused", "received", "sent", "seconds")
-
-
-class UsageKey(NamedTuple):
-    """Whose usage: the API's tenant, the API, the application, empty where nobody is identified."""
-
-    tenant_id: str
-    api_id: str
-    application_id: str
-
-
-class Usage:
-    """Figures of one key.
-
-    requests          all to the API's routes, those that a policy refused included
-    errors            those answered 5xx
-    refused           those answered 4xx by the gateway or the backend
-    received, sent    bytes of bodies, from and to callers
-    seconds           from the request's head to the response's end, of requests that were passed on
-    """
-
-    __slots__ = ("errors", "received", "refused", "requests", "seconds", "sent")
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.errors = 0
-        self.refused = 0
-        self.received = 0
-        self.sent = 0
-        self.seconds = 0.0
-
-    def add(self, other: Usage) -> None:
-        """Add figures to these."""
-        self.requests += other.requests
-        self.errors += other.errors
-        self.refused += other.refused
-        self.received += other.received
-        self.sent += other.sent
-        self.seconds += other.seconds
-
-    @classmethod
-    def of(cls, figures: Iterable[float]) -> Usage:
-        """Return a value of what `figures` returned."""
-        usage = cls()
-        for name, value in zip(_FIGURES, figures, strict=True):
-            setattr(usage, name, value)
-        return usage
-
-    def figures(self) -> tuple[int, int, int, int, int, float]:
-        """Return them in the order of the table."""
-        return (
-            self.requests, self.errors, self.refused, self.received, self.sent, self.seconds,
-        )  # fmt: skip
+_Key = tuple[str, str, str]
 
 
 class UsageCounters:
@@ -86,20 +36,27 @@ class UsageCounters:
     """
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str, str], Usage] = {}
-        self._apis: dict[tuple[str, str], Usage] = {}
+        # Plain tuples, which hash and compare as UsageKey does, at a third of the time to make one.
+        self._counts: dict[_Key, Usage] = {}
+        self._durations: dict[tuple[str, str], Durations] = {}
+        # What is in `series` already, and was not taken yet.
+        self._waiting: dict[_Key, Usage] = {}
+        self.series = ApiSeries()
 
     def count(
         self,
         route: Route,
         consumer: Consumer | None,
         status: int,
-        seconds: float,
+        seconds: float | None,
         received: int,
         sent: int,
+        bucket: int | None = None,
     ) -> None:
-        """Count one request."""
-        # Plain tuples, which hash and compare as UsageKey does, at a third of the time to make one.
+        """Count one request; without `seconds` it was not passed on, and `observe` is told.
+
+        `bucket` is that of the seconds, where it is known.
+        """
         key = (route.tenant_id, route.api_id, "" if consumer is None else consumer.id)
         usage = self._counts.get(key)
         if usage is None:
@@ -112,13 +69,15 @@ class UsageCounters:
                 usage.refused += 1
         usage.received += received
         usage.sent += sent
-        usage.seconds += seconds
+        if seconds is not None:
+            usage.seconds += seconds
+            usage.buckets[bisect_left(BUCKETS, seconds) if bucket is None else bucket] += 1
 
     def count_once(
         self,
         context: RequestContext,
         status: int,
-        seconds: float = 0.0,
+        seconds: float | None = None,
         received: int = 0,
         sent: int = 0,
     ) -> None:
@@ -126,33 +85,67 @@ class UsageCounters:
         if not context.is_counted:
             context.is_counted = True
             self.count(context.route, context.consumer, status, seconds, received, sent)
+        elif seconds is not None:
+            self.observe(context.route, seconds)
 
-    def _begin(self, key: tuple[str, str, str]) -> Usage:
-        if len(self._counts) >= MAX_KEYS and key not in self._counts:
-            key = (key[0], key[1], OTHERS)
-        return self._counts.setdefault(key, Usage())
+    def observe(self, route: Route, seconds: float) -> None:
+        """Count how long a request took that was counted without."""
+        self._durations_of((route.tenant_id, route.api_id)).observe(seconds)
+
+    def _begin(self, key: _Key) -> Usage:
+        usage = _kept(self._counts, key)
+        usage.buckets = self._durations_of(key[:2]).buckets
+        return usage
+
+    def _durations_of(self, key: tuple[str, str]) -> Durations:
+        durations = self._durations.get(key)
+        if durations is None:
+            durations = self._durations[key] = Durations()
+        return durations
 
     def take(self) -> Mapping[UsageKey, Usage]:
         """Return what was counted since the last time, and begin anew."""
-        taken = {UsageKey(*key): usage for key, usage in self._counts.items()}
-        self._counts = {}
-        _add_up(self._apis, taken.items())
-        return taken
-
-    def add(self, taken: Iterable[tuple[UsageKey, Usage]]) -> None:
-        """Count what another process has taken."""
-        for key, usage in taken:
-            self._begin((key[0], key[1], key[2])).add(usage)
+        self._add_to_series()
+        taken, self._waiting = self._waiting, {}
+        return {UsageKey(*key): usage for key, usage in taken.items()}
 
     def put_back(self, taken: Mapping[UsageKey, Usage]) -> None:
-        """Count again what was taken and could not be kept."""
+        """Return again with the next `take` what could not be kept."""
         for key, usage in taken.items():
-            self._counts.setdefault((key[0], key[1], key[2]), Usage()).add(usage)
-            # It is counted there when it is taken again.
-            _subtract(self._apis[key[:2]], usage)
+            _kept(self._waiting, key).add(usage)
+
+    def take_report(self) -> tuple[Mapping[_Key, Usage], Mapping[tuple[str, str], Durations]]:
+        """Return what was counted since the last time, for `add` of another process."""
+        taken = self._counts, self._durations
+        # Together: what is counted goes to the durations of its time.
+        self._counts, self._durations = {}, {}
+        return taken
+
+    def add(
+        self,
+        counts: Iterable[tuple[UsageKey, Usage]],
+        durations: Iterable[tuple[ApiKey, Durations]],
+    ) -> None:
+        """Count what another process has taken."""
+        for key, usage in counts:
+            self._begin(key).add(usage)
+        for api, one in durations:
+            self._durations_of(api).add(one)
+
+    def _add_to_series(self) -> None:
+        counts, durations = self.take_report()
+        for (tenant, api, _), usage in counts.items():
+            self.series.of(ApiKey(tenant, api)).usage.add(usage)
+        for key, one in durations.items():
+            self.series.of(ApiKey(*key)).durations.add(one)
+        if not self._waiting:
+            self._waiting = dict(counts)
+            return
+        for whole, usage in counts.items():
+            _kept(self._waiting, whole).add(usage)
 
     def families(self, mode: str) -> Iterator[tuple[Kind, str, str, Read]]:
-        """Return metrics by API, of those with the most requests; `mode` is the gateway's."""
+        """Return metrics by API; `mode` is the gateway's."""
         for name, text, number in (
             ("requests_total", "Requests by API.", 0),
             ("errors_total", "Requests answered 5xx, by API.", 1),
@@ -163,12 +156,15 @@ class UsageCounters:
         ):
             yield "counter", f"stoa_api_{name}", text, _Column(self, number, mode)
 
-    def apis(self) -> Iterator[tuple[tuple[str, str], Usage]]:
-        """Yield the figures of each API since the start, the most used first."""
-        apis: dict[tuple[str, str], Usage] = {}
-        _add_up(apis, self._apis.items())
-        _add_up(apis, self._counts.items())
-        yield from sorted(apis.items(), key=lambda item: (-item[1].requests, item[0]))
+    def histograms(self, mode: str) -> Histograms:
+        """Yield how long requests took, by API."""
+        for key, figures in self.apis():
+            yield _labels(key, mode), figures.durations.read(figures.usage)
+
+    def apis(self) -> Iterable[tuple[ApiKey, ApiFigures]]:
+        """Return the figures of each API since its first request, the most used first."""
+        self._add_to_series()
+        return self.series.read()
 
 
 class _Column:
@@ -179,19 +175,20 @@ class _Column:
         self._number = number
         self._mode = mode
 
-    def __call__(self) -> Iterable[tuple[Mapping[str, str], float]]:
-        for (tenant, api), usage in islice(self._counters.apis(), MAX_SERIES):
-            labels = {"tenant": tenant, "api": api, "deployment_mode": self._mode}
-            yield labels, usage.figures()[self._number]
+    def __call__(self) -> Values:
+        for key, figures in self._counters.apis():
+            yield _labels(key, self._mode), figures.usage.figures()[self._number]
 
 
-def _add_up(
-    apis: dict[tuple[str, str], Usage], counts: Iterable[tuple[tuple[str, ...], Usage]]
-) -> None:
-    for (tenant, api, *_), usage in counts:
-        apis.setdefault((tenant, api), Usage()).add(usage)
+def _labels(key: ApiKey, mode: str) -> Mapping[str, str]:
+    return {"tenant": key.tenant_id, "api": key.api_id, "deployment_mode": mode}
 
 
-def _subtract(usage: Usage, other: Usage) -> None:
-    for name in Usage.__slots__:
-        setattr(usage, name, getattr(usage, name) - getattr(other, name))
+def _kept(counts: dict[_Key, Usage], key: _Key) -> Usage:
+    """Return what is counted of a key, or with that of others where there are too many."""
+    usage = counts.get(key)
+    if usage is None:
+        if len(counts) >= MAX_KEYS:
+            key = (key[0], key[1], OTHERS)
+        usage = counts.setdefault(key, Usage())
+    return usage

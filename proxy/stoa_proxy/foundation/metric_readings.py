@@ -19,6 +19,8 @@ Merge = Literal["sum", "max", "here"]
 Labels = tuple[tuple[str, str], ...]
 Values = float | Iterable[tuple[Mapping[str, str], float]]
 
+_NO_LABELS: Final[Mapping[str, str]] = {}
+
 
 @dataclass(slots=True)
 class HistogramReading:
@@ -32,13 +34,15 @@ class HistogramReading:
         self.counts = [one + more for one, more in zip(self.counts, other.counts, strict=True)]
         self.total += other.total
 
-    def lines(self, name: str) -> Iterator[str]:
+    def lines(self, name: str, labels: Mapping[str, str] = _NO_LABELS) -> Iterator[str]:
         """Yield its lines in the text format."""
         counts = list(accumulate(self.counts))
+        shown = _shown(labels.items())
+        before, alone = (f"{shown},", f"{{{shown}}}") if shown else ("", "")
         for bound, count in zip((*map(str, BUCKETS), "+Inf"), counts, strict=True):
-            yield f'{name}_bucket{{le="{bound}"}} {count}'
-        yield f"{name}_sum {self.total:.6f}"
-        yield f"{name}_count {counts[-1]}"
+            yield f'{name}_bucket{{{before}le="{bound}"}} {count}'
+        yield f"{name}_sum{alone} {self.total:.6f}"
+        yield f"{name}_count{alone} {counts[-1]}"
 
 
 @dataclass(slots=True)
@@ -67,8 +71,7 @@ class FamilyReading:
     def lines(self, name: str) -> Iterator[str]:
         """Yield its lines in the text format."""
         for labels, value in islice(self.values.items(), MAX_SERIES):
-            shown = ",".join(f'{key}="{_escape(text)}"' for key, text in labels)
-            yield f"{name}{{{shown}}} {value}" if labels else f"{name} {value}"
+            yield f"{name}{{{_shown(labels)}}} {value}" if labels else f"{name} {value}"
 
 
 @dataclass(slots=True)
@@ -133,6 +136,10 @@ class Reading:
                 for name, (kind, text, merge, is_private, values) in value["families"].items()
             },
         )  # fmt: skip
+
+
+def _shown(labels: Iterable[tuple[str, str]]) -> str:
+    return ",".join(f'{key}="{_escape(text)}"' for key, text in labels)
 
 
 def _escape(text: str) -> str:

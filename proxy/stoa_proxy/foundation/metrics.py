@@ -8,8 +8,9 @@ are for operators alone: the listener that serves these lines is that of the cli
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPMethod, HTTPStatus
+from itertools import islice
 from typing import Final
 
 from stoa_proxy.foundation.metric_readings import (
@@ -30,6 +31,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Read = Callable[[], Values]
 """Returns a value, or values with their labels, at each scrape."""
 
+ReadHistograms = Callable[[], Iterable[tuple[Mapping[str, str], HistogramReading]]]
+"""Returns histograms with their labels, at each scrape."""
+
 _REQUEST_SECONDS: Final = "stoa_http_request_duration_seconds"
 _UPSTREAM_SECONDS: Final = "stoa_upstream_latency_seconds"
 _HISTOGRAMS: Final = (
@@ -49,10 +53,12 @@ class Histogram:
         self._counts = [0] * (len(BUCKETS) + 1)
         self._sum = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Count one observation."""
-        self._counts[bisect_left(BUCKETS, seconds)] += 1
+    def observe(self, seconds: float) -> int:
+        """Count one observation; return its bucket."""
+        bucket = bisect_left(BUCKETS, seconds)
+        self._counts[bucket] += 1
         self._sum += seconds
+        return bucket
 
     def read(self) -> HistogramReading:
         """Return what was observed until now."""
@@ -68,6 +74,7 @@ class Metrics:
         self.rate_limited = 0
         self._requests: dict[tuple[str, int], int] = {}
         self._families: dict[str, tuple[Kind, str, Read, Merge, bool]] = {}
+        self._histograms: dict[str, tuple[str, ReadHistograms]] = {}
         # Those of other processes of this gateway.
         self.read_others: Callable[[], Iterable[Reading]] = tuple
 
@@ -118,6 +125,10 @@ class Metrics:
         """
         self._families[name] = (kind, text, read, merge, is_private)
 
+    def add_histograms(self, name: str, text: str, read: ReadHistograms) -> None:
+        """Serve histograms with labels, private ones, that this process knows for all."""
+        self._histograms[name] = text, read
+
     def read(self) -> Reading:
         """Return everything that this process has counted."""
         histograms = {
@@ -148,6 +159,10 @@ class Metrics:
             if family.is_private and not with_private:
                 continue
             lines += [*_head(name, family.kind, family.text), *family.lines(name)]
+        for name, (text, read) in self._histograms.items() if with_private else ():
+            lines += _head(name, "histogram", text)
+            for labels, histogram in islice(read(), MAX_SERIES):
+                lines += histogram.lines(name, labels)
         return "\n".join([*lines, ""]).encode()
 
     def _read_all(self) -> Reading:

@@ -84,6 +84,8 @@ class RequestEnds:
         status, context = response.status, response.context
         self.metrics.count_refusal(head.method, status, seconds)
         known = context if isinstance(context, RequestContext) else None
+        if known is not None:
+            self.usage.observe(known.route, seconds)
         if head.trace is not None:
             self.end_trace(head, known, status)
         if known is not None and known.record is not None:

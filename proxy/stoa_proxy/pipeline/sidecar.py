@@ -169,7 +169,7 @@ class Sidecar(Pipeline):
 
     def count_repeated(self, route: Route, consumer: Consumer | None) -> None:
         """Count a decision to let pass a request like one that passed (`Policy.repeat`)."""
-        self.usage.count(route, consumer, 200, 0.0, 0, 0)
+        self.usage.count(route, consumer, 200, None, 0, 0)
         key = (route.tenant_id, True)
         self._decisions[key] = self._decisions.get(key, 0) + 1
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from stoa_proxy.core.quotas import QuotaKey
-from stoa_proxy.core.usage import Usage, UsageKey
+from stoa_proxy.core.usage_figures import ApiKey, Durations, Usage, UsageKey
 from stoa_proxy.errors import ListenFailed, WorkerGone
 from stoa_proxy.foundation.address_guard import AddressGuard
 from stoa_proxy.foundation.metric_readings import Reading
@@ -157,6 +157,11 @@ def changes_message(
 def read_usage(values: Mapping[str, Any]) -> list[tuple[UsageKey, Usage]]:
     """Return the usage of a report."""
     return [(UsageKey(*key), Usage.of(figures)) for key, figures in values["usage"]]
+
+
+def read_durations(values: Mapping[str, Any]) -> list[tuple[ApiKey, Durations]]:
+    """Return how long requests took, of a report."""
+    return [(ApiKey(*key), Durations(*found)) for key, *found in values["durations"]]
 
 
 def read_quota_keys(values: Mapping[str, Any]) -> list[QuotaKey]:

@@ -18,7 +18,13 @@ from stoa_proxy.foundation.metric_readings import Reading
 from stoa_proxy.own_paths import AwaitedCall
 from stoa_proxy.pipeline.decide import Pipeline
 from stoa_proxy.workers.channel import Message
-from stoa_proxy.workers.link import WorkerLink, changes_message, read_quota_keys, read_usage
+from stoa_proxy.workers.link import (
+    WorkerLink,
+    changes_message,
+    read_durations,
+    read_quota_keys,
+    read_usage,
+)
 from stoa_proxy.workers.paths import head_values, read_response
 from stoa_proxy.workers.spread import is_for_one, merge_responses
 
@@ -114,7 +120,7 @@ class WorkerLinks:
 
     def take_report(self, values: Mapping[str, Any]) -> None:
         """Count what a worker has counted since its last report."""
-        self._pipeline.usage.add(read_usage(values))
+        self._pipeline.usage.add(read_usage(values), read_durations(values))
         if self._pipeline.snapshots is not None:
             self._pipeline.snapshots.kept.restore(Snapshot(*one) for one in values["snapshots"])
         quotas = self._pipeline.states.of(QuotaCounters)

@@ -350,6 +350,7 @@ async def test_a_sidecar_decides_and_counts_in_all_workers() -> None:
         await api.policy("rate_limit", {"requests": 30, "window": "1h", "by": "tenant"})
         assert await count_allowed(api, "/authz/a", 48) == 30
         assert await api.metric("stoa_authz_decisions_total{") == 48
+        assert await api.metric("stoa_api_request_duration_seconds_count{") == 48
         assert all(one["requests"] for one in await api.workers())
 
 
@@ -358,6 +359,7 @@ async def test_several_processes_serve_over_the_fast_engine() -> None:
         await api.route(ECHO)
         await api.policy("quota", {"requests": 30, "period": "month", "by": "ip"})
         assert await count_allowed(api, "/a", 48) == 30
+        assert await api.metric("stoa_api_request_duration_seconds_count{") == 48
         (_, other) = await api.pids()
         kill(other, signal.SIGTERM)
 

@@ -277,6 +277,7 @@ class QuickCheck:
         status = int(response[9:12])
         seconds = perf_counter() - started
         engine.pipeline.metrics.count_refusal(known.asked_by, status, seconds)
+        engine.pipeline.usage.observe(known.plan.route, seconds)
         if trace is not None:
             self._end_trace(known, trace, status)
         if status >= 400:

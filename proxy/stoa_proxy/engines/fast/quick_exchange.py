@@ -224,7 +224,7 @@ class QuickExchange:
         engine.client.in_flight.leave(place.key)
         engine.request_shares.tenants.leave(plan.tenant)
         seconds = perf_counter() - self._started
-        pipeline.metrics.upstream_seconds.observe(seconds)
+        bucket = pipeline.metrics.upstream_seconds.observe(seconds)
         if plan.is_observed:
             pipeline.backends.note_outcome(plan.route, place.backend, status)
         context = self._context
@@ -234,7 +234,7 @@ class QuickExchange:
             pipeline.log_request(context, status, seconds, 0, sent)
         else:
             consumer = None if passed is None else passed.consumer
-            pipeline.usage.count(plan.route, consumer, status, seconds, 0, sent)
+            pipeline.usage.count(plan.route, consumer, status, seconds, 0, sent, bucket)
             pipeline.count_request(request.method, plan.route, status, seconds)
             if plan.loggers:
                 assert passed is not None

@@ -159,7 +159,7 @@ class Side:
     def counts(self) -> Any:
         """What was counted of all requests."""
         pipeline = self.api.gateway.pipeline
-        usage = {key: one.figures()[:5] for key, one in pipeline.usage.apis()}
+        usage = {key: one.usage.figures()[:5] for key, one in pipeline.usage.apis()}
         return usage, pipeline.metrics._requests, pipeline.backends.balancers._selections
 
 

@@ -168,8 +168,11 @@ class ConnectionShares(Generic[C]):
             if group is not None:
                 group.connections.move_to_end(connection)
 
-    def replace(self, old: C, new: C) -> None:
-        """Count `new` in the place of `old`: the same connection with another protocol."""
+    def replace(self, old: C, new: C, *, has_spoken: bool = True) -> None:
+        """Count `new` in the place of `old`: the same connection with another protocol.
+
+        One whose client has not spoken yet is now the one that was heard longest ago.
+        """
         if old not in self._all.connections:
             return  # it is dropped, and not closed yet
         group = self._all.connections.pop(old)
@@ -181,6 +184,10 @@ class ConnectionShares(Generic[C]):
         if group is not None:
             del group.connections[old]
             group.connections[new] = None
+        if not has_spoken:
+            self._all.connections.move_to_end(new, last=False)
+            if group is not None:
+                group.connections.move_to_end(new, last=False)
 
     def exempt(self, connection: C) -> None:
         """Count a connection in the bound of all only: it proved that it is no stranger's."""

@@ -90,8 +90,8 @@ class Beginnings:
 
     def begin(
         self, accepted: socket.socket, peer: str, make_protocol: Callable[[], asyncio.Protocol]
-    ) -> None:
-        """Give an accepted connection a protocol, in a task, or close it."""
+    ) -> asyncio.Task[None]:
+        """Give an accepted connection a protocol, or close it, in the task that is returned."""
         waits = self._certificates is not None or self._expects_header
         task = asyncio.get_running_loop().create_task(
             self._begin(accepted, peer, make_protocol)
@@ -109,6 +109,7 @@ class Beginnings:
                 accepted.close()
 
         task.add_done_callback(end)
+        return task
 
     async def _begin(
         self, accepted: socket.socket, peer: str, make_protocol: Callable[[], asyncio.Protocol]

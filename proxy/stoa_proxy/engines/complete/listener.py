@@ -29,7 +29,8 @@ class Listener:
     """Accepts connections and gives each a protocol of `make_protocol`, by `beginnings`.
 
     `close_idle` is called when none can be accepted for want of descriptors or memory; it is tried
-    again after `pause_seconds`.
+    again after `pause_seconds`. With `accept` that accepts a connection of a socket, or raises
+    OSError, instead.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Listener:
         clock: Clock,
         *,
         beginnings: Beginnings | None = None,
+        accept: Callable[[socket.socket], None] | None = None,
         pause_seconds: float = _PAUSE_SECONDS,
     ) -> None:
         self._make_protocol = make_protocol
@@ -48,6 +50,7 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
         self._beginnings = beginnings or Beginnings(clock)
+        self._accept_one = accept or self._begin
 
     async def open(self, host: str, port: int, *, shares_port: bool = False) -> int:
         """Listen on all addresses of a host; return the port, which for 0 is a free one.
@@ -81,14 +84,17 @@ class Listener:
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(_ACCEPTS):
             try:
-                accepted, address = listening.accept()
+                self._accept_one(listening)
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
                 self._pause(listening, error)
                 return
-            accepted.setblocking(False)
-            self._beginnings.begin(accepted, address[0], self._make_protocol)
+
+    def _begin(self, listening: socket.socket) -> None:
+        accepted, address = listening.accept()
+        accepted.setblocking(False)
+        self._beginnings.begin(accepted, address[0], self._make_protocol)
 
     def _pause(self, listening: socket.socket, error: OSError) -> None:
         """Stop accepting for a while: the socket would report itself ready at once."""

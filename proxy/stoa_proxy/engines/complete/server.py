@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
 import time
 from collections.abc import Callable, Iterable
 
@@ -146,16 +147,15 @@ class AiohttpEngine(Engine):
             max_field_size=32 * 1024,
         )
         certificates = self._certificates
+        beginnings = Beginnings(
+            self._clock, certificates, self._proxies, expects_header=self._config.proxy_protocol
+        )
         listener = Listener(
             self._make_protocol(server),
             server.shares.close_idle,
             self._clock,
-            beginnings=Beginnings(
-                self._clock,
-                certificates,
-                self._proxies,
-                expects_header=self._config.proxy_protocol,
-            ),
+            beginnings=beginnings,
+            accept=self._make_acceptor(beginnings),
         )
         try:
             if certificates is not None:
@@ -190,6 +190,10 @@ class AiohttpEngine(Engine):
     def _make_protocol(self, server: ConnectionServer) -> Callable[[], asyncio.Protocol]:
         """Return what makes the protocol of a new client connection."""
         return server
+
+    def _make_acceptor(self, beginnings: Beginnings) -> Callable[[socket.socket], None] | None:
+        """Return what accepts connections in the listener's stead, where something does."""
+        return None
 
     async def _end_connections(self, server: ConnectionServer, drain_seconds: float) -> None:
         """Close idle client connections, and the others after their request or when time is up."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from stoa_proxy.engines.complete.slow_clients import SlowClientGuard
@@ -41,9 +42,11 @@ class ClientLink(asyncio.Protocol):
         "is_write_paused",
         "timer",
         "transport",
+        "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
+    write: Callable[[bytes], object]
 
     def __init__(self, engine: FastEngine) -> None:
         self.engine = engine
@@ -54,8 +57,8 @@ class ClientLink(asyncio.Protocol):
         """Begin to wait for the first request."""
         # uvloop's is one, too, but does not derive from it.
         self.transport = transport = cast("asyncio.Transport", transport)
-        address = transport.get_extra_info("peername")
-        self.client_address: str = self.announced or (address[0] if address else "unknown")
+        self.write = transport.write
+        self.client_address: str = self.announced or _address_of(transport)
         if hasattr(transport, "max_size"):  # of asyncio's own loop, though undocumented
             transport.max_size = READ_BYTES
         self._exchange: Exchange | QuickExchange | None = None
@@ -65,7 +68,6 @@ class ClientLink(asyncio.Protocol):
         self.timer = LazyTimer(self.engine.loop, self._expire)
         self.wait(self.engine.head_seconds)
         self.engine.connections.add(self)
-        self.engine.shares.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give everything back."""
@@ -94,11 +96,23 @@ class ClientLink(asyncio.Protocol):
         self.engine.shares.remove(self)
         self.transport.abort()
 
+    def abort(self) -> None:
+        """Close at once and give everything back."""
+        self.transport.abort()
+
     def close_when_idle(self) -> None:
         """Close after the request in progress, or now."""
         self.is_closing = True
         if self._exchange is None:
             self.transport.close()
+
+    def carry(self, step: Callable[[], None]) -> None:
+        """Do at once what needs a whole connection."""
+        step()
+
+    def replace_exchange(self, exchange: Exchange) -> None:
+        """Let another one carry the request at work."""
+        self._exchange = exchange
 
     def wait(self, seconds: float) -> float:
         """Wait for what comes next for so long; return the time of the event loop."""
@@ -123,3 +137,8 @@ class ClientLink(asyncio.Protocol):
     @abstractmethod
     def _expire(self) -> None:
         """End what takes too long."""
+
+
+def _address_of(transport: asyncio.Transport) -> str:
+    address = transport.get_extra_info("peername")
+    return address[0] if address else "unknown"

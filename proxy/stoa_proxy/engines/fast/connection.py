@@ -17,12 +17,12 @@ from stoa_proxy.engines.fast.request_head import ParsedHead, parse_head
 from stoa_proxy.engines.fast.response_head import encode_own
 from stoa_proxy.engines.fast.upload import Upload
 from stoa_proxy.errors import FramingRefused
-from stoa_proxy.http.forwarded import is_proxy
 from stoa_proxy.http.framing import Framing
 from stoa_proxy.http.heads import RequestHead
 
 if TYPE_CHECKING:
-    pass
+    from stoa_proxy.engines.fast.arrival import Arrival
+    from stoa_proxy.engines.fast.engine import FastEngine
 
 _log = logging.getLogger("stoa_proxy.engine")
 _MALFORMED = "The request's body is malformed."
@@ -41,32 +41,40 @@ class FastConnection(ClientLink):
     """
 
     __slots__ = (
-        "_body", "_framing", "_has_served", "_is_deaf", "_pending", "_quick", "_working", "is_held",
-        "was_held",
+        "_arrival", "_body", "_framing", "_has_served", "_is_deaf", "_pending", "_quick",
+        "_working", "is_held", "was_held",
     )  # fmt: skip
 
+    _quick: QuickExchange | QuickCheck | None
+
+    def __init__(self, engine: FastEngine, arrival: Arrival | None = None) -> None:
+        super().__init__(engine)
+        self._arrival = arrival
+        if arrival is not None:
+            self.announced = arrival.client_address  # without a system call
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for the first request."""
+        """Begin to wait for the first request, or go on as the connection has arrived."""
         self._framing = Framing()
         self._body: ChunkDecoder | None = None
         self._pending = b""
         self._working: asyncio.Handle | None = None
         self._is_deaf = self._has_served = self.is_held = self.was_held = False
         super().connection_made(transport)
-        # What a proxy says of its clients differs from request to request.
-        proxies = self.engine.proxies
-        is_proxied = bool(proxies) and is_proxy(self.client_address, proxies)
-        self._quick = self._make_quick(is_proxied=is_proxied)
+        arrival, self._arrival = self._arrival, None
+        if arrival is not None:
+            self._quick = arrival.quick
+            arrival.move_to(self)
+            return
+        self._quick = self.engine.make_quick(self)
+        self.engine.shares.admit(self)
 
-    def _make_quick(self, *, is_proxied: bool) -> QuickExchange | QuickCheck | None:
-        engine = self.engine
-        if engine.check_lane is not None:
-            return QuickCheck(self, engine.check_lane)
-        return (
-            QuickExchange(self, engine.lane)
-            if engine.pipeline.forwards and not is_proxied
-            else None
-        )
+    def take_over(self, quick: QuickExchange, deadline: float, pending: bytes) -> None:
+        """Go on with a usual request at work, behind which `pending` came."""
+        self._exchange = quick
+        self._has_served = True
+        self._pending = pending
+        self.timer.set(deadline)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give everything back."""
@@ -137,10 +145,6 @@ class FastConnection(ClientLink):
         if self._pending:
             self._work_soon()
             self._update_reading()
-
-    def replace_exchange(self, exchange: Exchange) -> None:
-        """Let another one carry the request at work."""
-        self._exchange = exchange
 
     def _work(self, data: bytes) -> None:
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from stoa_proxy.core.exchange import CallNote, Forward, RequestContext
 from stoa_proxy.core.limit_headers import limit_lines
@@ -18,14 +20,45 @@ from stoa_proxy.engines.fast.quick import KnownRequest, PassKey, QuickLane
 from stoa_proxy.engines.fast.quick_routes import Pass, Place, Tail, encode_tail
 from stoa_proxy.engines.fast.upload import Upload
 from stoa_proxy.engines.fast.upstream import FastUpstream, fast_end
+from stoa_proxy.foundation.connection_shares import Held
 from stoa_proxy.http.heads import RequestTrace
 from stoa_proxy.http.trace_context import parse_state, split_parent, trace_lines
 
 if TYPE_CHECKING:
     from stoa_proxy.engines.fast.connection import FastConnection
+    from stoa_proxy.engines.fast.engine import FastEngine
 
 _STATE: Final = frozenset({"tracestate"})
 _LAST: Final = b"Connection: close\r\n\r\n"
+
+
+class QuickLink(Held, Protocol):
+    """The client's connection of usual requests, as `client_link.ClientLink` says it."""
+
+    engine: FastEngine
+    is_closing: bool
+    is_write_paused: bool
+
+    @property
+    def write(self) -> Callable[[bytes], object]:
+        """What sends a response, or a part of one."""
+        ...
+
+    def begin_quick(self, quick: QuickExchange, deadline: float, *, is_last: bool) -> None:
+        """Let a request be at work until `deadline`; `is_last` as it asks for."""
+        ...
+
+    def end_quick(self) -> None:
+        """Go on behind a response that is sent."""
+        ...
+
+    def carry(self, step: Callable[[], None]) -> None:
+        """Do what needs an `Exchange`, or its like, for the request at work."""
+        ...
+
+    def replace_exchange(self, exchange: Exchange) -> None:
+        """Let another one carry the request at work."""
+        ...
 
 
 class QuickExchange:
@@ -42,14 +75,14 @@ class QuickExchange:
     )  # fmt: skip
 
     _connection: UpstreamConnection
-    _end: FastUpstream
     _key: PassKey | None
     _known: KnownRequest
     _pool: Pool
     _table: RoutingTable
 
-    def __init__(self, link: FastConnection, lane: QuickLane) -> None:
+    def __init__(self, link: QuickLink, lane: QuickLane) -> None:
         self._link = link
+        self._end: FastUpstream | None = None
         self._lane = lane
         self._engine = link.engine
         self._context: RequestContext | None = None
@@ -203,21 +236,25 @@ class QuickExchange:
             or link.is_write_paused
             or (known.has_limits and limit is not None)
         ):
-            self._promote()[1].receive(data)
+            link.carry(partial(self._receive_unusual, data))
             return
         if limit is None and not link.is_closing:
-            link.transport.write(known.head + data[start:])
+            link.write(known.head + data[start:])
         else:
             lines = b"" if limit is None else limit_lines(limit)
             end = _LAST if link.is_closing else b"\r\n"
-            link.transport.write(b"%b%b%b%b" % (known.sent, lines, end, data[start:]))
+            link.write(b"%b%b%b%b" % (known.sent, lines, end, data[start:]))
         self._complete(known.status, len(data) - start)
+
+    def _receive_unusual(self, data: bytes) -> None:
+        self._promote()[1].receive(data)
 
     def _complete(self, status: int, sent: int) -> None:
         """End a request whose response is sent."""
         engine, request, place = self._engine, self._known, self._place
         plan, pipeline, passed = request.plan, engine.pipeline, self._pass
         assert place is not None
+        assert self._end is not None
         self._end.receiver = None
         self._pool.keep(self._connection)
         self._pool.leave_now()
@@ -254,11 +291,11 @@ class QuickExchange:
 
     def lose(self, *, in_order: bool) -> None:
         """Learn that the connection to the upstream has ended."""
-        self._promote()[1].lose(in_order=in_order)
+        self._link.carry(lambda: self._promote()[1].lose(in_order=in_order))
 
     def fail(self, error: Exception) -> None:
         """Learn of an error of ours."""
-        self._promote()[1].fail(error)
+        self._link.carry(lambda: self._promote()[1].fail(error))
 
     def pause_body(self) -> None:
         """Do nothing: there is no body."""
@@ -280,13 +317,35 @@ class QuickExchange:
 
     def abandon(self) -> None:
         """Give everything back: the client has left."""
-        self._promote()[0].abandon()
+        if self._is_sent:
+            self._promote()[0].abandon()
+        elif self._context is not None:
+            self._engine.pipeline.end_request(self._context)
+            self._context = None
 
     def pause_response(self) -> None:
         """Do nothing: no response has begun."""
 
     def resume_response(self) -> None:
         """Do nothing: no response has begun."""
+
+    # What a connection that grows calls.
+
+    def hold(self) -> None:
+        """Let the response wait."""
+        if self._is_sent and self._end is not None and not self._end.transport.is_closing():
+            self._end.transport.pause_reading()
+
+    def move_to(self, link: QuickLink) -> None:
+        """Go on with another end of the same connection."""
+        self._link = link
+        if self._is_sent and self._end is not None and not self._end.transport.is_closing():
+            self._end.transport.resume_reading()
+
+    @property
+    def _is_sent(self) -> bool:
+        """Whether an upstream has the request, and this the upstream's connection."""
+        return self._end is not None and self._end.receiver is self
 
     def _make_context(self) -> RequestContext:
         """Return the context of the request, with what is known of it."""
@@ -301,13 +360,18 @@ class QuickExchange:
         return context
 
     def _make_exchange(self, context: RequestContext) -> Exchange:
-        exchange = Exchange(self._link, context.head, started=self._started)
+        # Of an arrival one is only made that ends at once.
+        link = cast("FastConnection", self._link)
+        exchange = Exchange(link, context.head, started=self._started)
         self._context = None
         self._link.replace_exchange(exchange)
         return exchange
 
     def _go_on(self) -> None:
         """Let an `Exchange` go on behind the policies."""
+        self._link.carry(self._enter_upstream)
+
+    def _enter_upstream(self) -> None:
         context = self._context or self._make_context()
         pipeline = self._engine.pipeline
         if self._place is None:

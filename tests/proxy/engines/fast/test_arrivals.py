@@ -1,0 +1,269 @@
+"""Connections that bring one request: served without a transport, and whole when it is unusual."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from stoa_proxy.engines.complete.beginnings import Beginnings
+from stoa_proxy.engines.fast.connection import FastConnection
+from stoa_proxy.engines.fast.quick import QuickLane
+
+from tests.proxy.conftest import Api, running
+from tests.proxy.raw import exchange, read_head, serving
+
+HEAD = b"GET /a HTTP/1.1\r\nHost: x\r\n"
+CLOSE = HEAD + b"Connection: close\r\n\r\n"
+KEPT = HEAD + b"\r\n"
+ANSWER = b"HTTP/1.1 200 OK\r\nDate: Sat, 01 Jan 2028 00:00:00 GMT\r\nContent-Length: %d\r\n\r\n%b"
+OK = ANSWER % (2, b"ok")
+
+
+class Upstream:
+    """Answers what it is to answer, once `may_answer` is set."""
+
+    def __init__(self) -> None:
+        self.answer = OK
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.asked = asyncio.Semaphore(0)
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_head(reader)
+            self.asked.release()
+            await self.may_answer.wait()
+            writer.write(self.answer)
+
+
+@pytest.fixture
+def transports(monkeypatch: pytest.MonkeyPatch) -> list[FastConnection]:
+    """The connections that got a transport."""
+    made: list[FastConnection] = []
+    begin = FastConnection.connection_made
+
+    def note(connection: FastConnection, transport: asyncio.BaseTransport) -> None:
+        made.append(connection)
+        begin(connection, transport)
+
+    monkeypatch.setattr(FastConnection, "connection_made", note)
+    return made
+
+
+@asynccontextmanager
+async def warm(upstream: Upstream, **settings: float) -> AsyncIterator[Api]:
+    """A gateway that has a connection to its upstream."""
+    async with serving(upstream.talk) as url, running(engine="fast", **settings) as api:
+        await api.route(url)
+        await api.route(url, "/keyed", id="keyed", name="keyed")
+        await api.policy("api_key", {"name": "X-Key"}, "keyed")
+        await api.session.close()
+        assert (await exchange(api.gateway.port, CLOSE)).endswith(b"ok")
+        await upstream.asked.acquire()
+        yield api
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not is_so():
+            await asyncio.sleep(0)
+
+
+def is_empty(api: Api) -> bool:
+    engine = api.gateway._engine
+    counts = engine.client.in_flight.counts or engine.request_shares.tenants.counts
+    return not (counts or len(engine.shares) or engine.connections or len(engine._arrivals))
+
+
+async def test_a_usual_request_needs_no_transport(transports: list[FastConnection]) -> None:
+    async with warm(Upstream()) as api:
+        transports.clear()
+        for _ in range(3):
+            answer = await exchange(api.gateway.port, CLOSE)
+            assert answer == OK.replace(
+                b"Content-Length: 2\r\n",
+                b"Content-Length: 2\r\nServer: stoa-gateway\r\nConnection: close\r\n",
+            )
+        refused = await exchange(api.gateway.port, CLOSE.replace(b"/a", b"/keyed"))
+        assert refused.startswith(b"HTTP/1.1 401")
+        assert b"Connection: close\r\n" in refused
+        assert transports == []
+        await until(lambda: is_empty(api))
+
+
+async def test_a_kept_connection_gets_one_with_its_second_request(
+    transports: list[FastConnection],
+) -> None:
+    async with warm(Upstream()) as api:
+        transports.clear()
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        async with asyncio.timeout(30):
+            for count in (0, 1, 1):
+                writer.write(KEPT)
+                assert b"close" not in await read_head(reader)
+                assert await reader.readexactly(2) == b"ok"
+                assert len(transports) == count
+        writer.close()
+        await until(lambda: is_empty(api))
+
+
+@pytest.mark.parametrize("sent", [CLOSE, KEPT])
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_request_that_takes_its_time_gets_one(
+    transports: list[FastConnection], sent: bytes, *, leaves: bool
+) -> None:
+    upstream = Upstream()
+    async with warm(upstream) as api:
+        transports.clear()
+        upstream.may_answer.clear()
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        writer.write(sent)
+        await until(lambda: transports)
+        if leaves:
+            writer.transport.abort()
+            await until(lambda: is_empty(api))
+            upstream.may_answer.set()
+            return
+        upstream.may_answer.set()
+        async with asyncio.timeout(30):
+            assert (b"close" in await read_head(reader)) == (sent == CLOSE)
+            assert await reader.readexactly(2) == b"ok"
+            writer.close()
+            await until(lambda: is_empty(api))
+
+
+@pytest.mark.parametrize("ends", ["in order", "by a reset"])
+async def test_a_client_that_leaves_at_once_gives_everything_back(ends: str) -> None:
+    upstream = Upstream()
+    async with warm(upstream) as api:
+        upstream.may_answer.clear()
+        _, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        writer.write(CLOSE)
+        await upstream.asked.acquire()
+        if ends == "in order":
+            writer.close()
+        else:
+            writer.transport.abort()
+        await until(lambda: is_empty(api))
+        upstream.may_answer.set()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK,
+        b"HTTP/1.1 500 Broken\r\nContent-Length: 2\r\n\r\nok",
+    ],
+)
+async def test_unusual_responses_come_whole(answer: bytes) -> None:
+    upstream = Upstream()
+    async with warm(upstream) as api:
+        upstream.answer = answer
+        received = await exchange(api.gateway.port, CLOSE)
+        head, _, body = received.partition(b"\r\n\r\n")
+        assert b"\r\nConnection: close" in head
+        assert body == (b"2\r\nok\r\n0\r\n\r\n" if b"chunked" in head else b"ok")
+
+
+async def test_an_upstream_that_hangs_up_or_hangs_is_met_as_ever() -> None:
+    asked = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        while True:
+            await read_head(reader)
+            asked += 1
+            if asked == 2:
+                return  # hangs up: it is asked once more (RFC 9112, 9.3.1)
+            if asked > 3:
+                await reader.read()
+            writer.write(OK)
+
+    async with serving(talk) as url, running(engine="fast") as api:
+        await api.route(url)
+        for _ in range(2):
+            assert (await exchange(api.gateway.port, CLOSE)).endswith(b"ok")
+        await api.route(url, timeout_ms=100)
+        assert (await exchange(api.gateway.port, CLOSE)).startswith(b"HTTP/1.1 504")
+
+
+@pytest.mark.parametrize("first", [CLOSE, KEPT])
+async def test_what_comes_behind_a_request_takes_no_response_away(first: bytes) -> None:
+    upstream = Upstream()
+    async with warm(upstream) as api:
+        upstream.may_answer.clear()
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        writer.write(first)
+        await upstream.asked.acquire()
+        writer.write(CLOSE)
+        upstream.may_answer.set()
+        async with asyncio.timeout(30):
+            received = await reader.read()
+        assert received.count(b"\r\n\r\nok") == (1 if first == CLOSE else 2)
+        writer.close()
+
+
+async def test_a_client_that_reads_slowly_gets_all(transports: list[FastConnection]) -> None:
+    upstream = Upstream()
+    async with warm(upstream) as api:
+        transports.clear()
+        body = b"x" * 60_000
+        upstream.answer = ANSWER % (len(body), body)
+        with socket.socket() as client:
+            # So little that the kernel cannot take the response for it.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", api.gateway.port))
+            await loop.sock_sendall(client, CLOSE)
+            received = b""
+            async with asyncio.timeout(30):
+                while block := await loop.sock_recv(client, 65536):
+                    received += block
+        assert received.endswith(b"\r\n\r\n" + body)
+        await until(lambda: is_empty(api))
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET", KEPT])
+async def test_silence_ends_a_connection(sent: bytes) -> None:
+    async with warm(Upstream(), head_seconds=0.2, keepalive_seconds=0.2) as api:
+        received = await exchange(api.gateway.port, sent)
+        assert received.endswith(b"ok") == (sent == KEPT)
+        await until(lambda: is_empty(api))
+
+
+async def test_a_connection_that_cannot_grow_gives_everything_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    upstream = Upstream()
+    async with warm(upstream) as api:
+
+        async def fail(beginnings: Beginnings, accepted: socket.socket, _: object) -> None:
+            accepted.close()
+
+        upstream.may_answer.clear()
+        monkeypatch.setattr(Beginnings, "_open", fail)
+        assert await exchange(api.gateway.port, CLOSE) == b"", "it takes its time"
+        assert await exchange(api.gateway.port, CLOSE + CLOSE) == b"", "it is not usual"
+        await until(lambda: is_empty(api))
+        upstream.may_answer.set()
+
+
+async def test_an_error_of_ours_ends_one_connection(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with warm(Upstream()) as api:
+        with monkeypatch.context() as patch:
+            patch.setattr(QuickLane, "find", lambda *_: 1 / 0)
+            assert await exchange(api.gateway.port, CLOSE) == b""
+        assert "unexpected error in a request" in caplog.text
+        with monkeypatch.context() as patch:
+            patch.setattr(QuickLane, "find_response", lambda *_: 1 / 0)
+            assert (await exchange(api.gateway.port, CLOSE)).startswith(b"HTTP/1.1 500")
+        assert (await exchange(api.gateway.port, CLOSE)).endswith(b"ok")
+        await until(lambda: is_empty(api))

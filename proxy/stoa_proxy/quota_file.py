@@ -39,7 +39,7 @@ class QuotaFile:
         self._counters = counters
         self._path = folder / FILE_NAME
         self._periodic = Periodic(self._write_round, _PAUSE_SECONDS)
-        self._lines = 0
+        self._lines = self._resets = 0
         self._is_usable = True
         self._has_failed = False
 
@@ -75,7 +75,9 @@ class QuotaFile:
 
     async def _write_round(self) -> None:
         await self._write()
-        if self._lines > max(_LEAST_LINES, _GROWTH * len(self._counters)):
+        # A count never goes back by a line: one that was reset needs a file without its old lines.
+        is_old = self._lines > max(_LEAST_LINES, _GROWTH * len(self._counters))
+        if is_old or self._counters.resets != self._resets:
             await self._rewrite()
 
     async def _write(self) -> None:
@@ -94,13 +96,13 @@ class QuotaFile:
 
     async def _rewrite(self) -> None:
         """Replace the file by one with what counts now."""
-        counts = self._counters.snapshot()
+        counts, resets = self._counters.snapshot(), self._counters.resets
         try:
             await asyncio.to_thread(write_private, self._path, b"".join(_serialise(counts)))
         except OSError as error:
             self._report(error)
         else:
-            self._lines = len(counts)
+            self._lines, self._resets = len(counts), resets
 
     def _report(self, error: OSError) -> None:
         """Say once that counts are not kept, until they are again."""

@@ -23,6 +23,8 @@ from stoa_proxy.admin.figures import find_handlers
 from stoa_proxy.admin.json_body import read_json
 from stoa_proxy.admin.object_list import ObjectList
 from stoa_proxy.admin.policies import parse_policy_object
+from stoa_proxy.admin.quotas import NAME as QUOTAS
+from stoa_proxy.admin.quotas import QuotaAdmin
 from stoa_proxy.admin.routes import parse_route
 from stoa_proxy.admin.shadow import NAME as SHADOW
 from stoa_proxy.admin.shadow import ShadowAdmin
@@ -57,7 +59,7 @@ _NOT_HERE = frozenset(
     {
         "a2a", "api-proxy", "backend-credentials", "cache", "circuit-breaker", "circuit-breakers",
         "consumer-credentials", "contracts", "diagnostic", "diagnostics", "ebpf", "federation",
-        "hegemon", "llm", "mtls", "prompt-cache", "quotas", "routes", "sessions", "skills",
+        "hegemon", "llm", "mtls", "prompt-cache", "routes", "sessions", "skills",
         "tracing",
     }
 )  # fmt: skip
@@ -102,6 +104,7 @@ class AdminApi:
         self._clock = clock
         self._states = PolicyStates(clock) if states is None else states
         self._started = clock.monotonic()
+        self.quotas = QuotaAdmin(self._states, store, config.tenant_id)
         self.shadow: ShadowAdmin | None = None
         self.snapshots: SnapshotAdmin | None = None
         self._counters = RateCounters(clock)
@@ -145,6 +148,8 @@ class AdminApi:
         parts = [unquote(part) for part in path.split("/")[2:]]
         if parts == ["health"]:
             return self._allow(head, {"GET": self._health})
+        if parts[:1] == [QUOTAS]:
+            return self.quotas.handle(head, parts[1:], query)
         figures = find_handlers(parts, self._states, self._store.table)
         if figures is not None:
             return self._allow(

@@ -55,6 +55,7 @@ class Breaker:
     successes: int = 0
     parts: list[int] = field(default_factory=lambda: [0] * _PARTS)
     part: int = 0
+    window: float = 0.0
     success_count: int = 0
     failure_count: int = 0
     open_count: int = 0
@@ -65,8 +66,15 @@ class Breaker:
         """Failures of the window, as of the last outcome."""
         return sum(self.parts)
 
+    def failures_at(self, now: float) -> int:
+        """Failures of the window, with those forgotten that are older now."""
+        gone = int(now * _PARTS / self.window) - self.part if self.window else 0
+        ages = range(_PARTS - max(0, gone))
+        return sum(self.parts[(self.part - age) % _PARTS] for age in ages)
+
     def advance(self, rules: BreakerRules, now: float) -> None:
         """Forget the parts of the window that are over."""
+        self.window = rules.window
         part = int(now * _PARTS / rules.window)
         gone = part - self.part
         if gone > 0:

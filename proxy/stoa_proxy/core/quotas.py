@@ -100,6 +100,8 @@ class QuotaCounters(PolicyState):
         # None: nobody keeps what changes.
         self._changed: dict[QuotaKey, None] | None = None
         self._shared_requests = 0
+        # How often a count was set back: what is kept of it is too much then.
+        self.resets = 0
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -150,6 +152,24 @@ class QuotaCounters(PolicyState):
             count = self._counts.get(shared_key(key))
         is_over = count is None or count.start < self._period(key.period, self._now()).start
         return 0 if count is None or is_over else count.used
+
+    def known(self) -> list[QuotaKey]:
+        """Return what is counted in a period that goes on."""
+        now = self._now()
+        return [key for key, count in self._counts.items() if count.end > now]
+
+    def find(self, key: QuotaKey) -> QuotaCount | None:
+        """Return the count of a key in the period that goes on, if there is one."""
+        count = self._counts.get(key)
+        return None if count is None or count.end <= self._now() else count
+
+    def reset(self, keys: Iterable[QuotaKey]) -> None:
+        """Begin to count anew in the period that goes on."""
+        for key in keys:
+            count = self.find(key)
+            if count is not None:
+                count.used = 0
+                self.resets += 1
 
     def watch(self) -> None:
         """Remember from now on what changes, for `take_changed`."""

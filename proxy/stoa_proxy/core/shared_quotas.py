@@ -68,6 +68,33 @@ class SharedQuotaCounters(QuotaCounters):
                 return 0
         return 0
 
+    def known(self) -> list[QuotaKey]:
+        """Return what is known by name, and counted in a period that goes on."""
+        now = self._now()
+        return [key for key, end in self._ends.items() if end > now]
+
+    def find(self, key: QuotaKey) -> QuotaCount | None:
+        """Return the count of a key in the period that goes on, if there is one."""
+        figures = self._read(key)
+        if figures is None or figures.expires <= self._now():
+            return None
+        return QuotaCount(int(figures.used), int(figures.at), int(figures.expires))
+
+    def reset(self, keys: Iterable[QuotaKey]) -> None:
+        """Begin to count anew in the period that goes on, in all processes."""
+        for key in keys:
+            place = self._slots.place(key)
+            self._slots.lock(place.locks)
+            try:
+                slot = self._slots.find(place)
+                if slot is None:
+                    continue
+                figures = self._slots.read(slot)
+                self._slots.write(slot, Figures(0, figures.at, figures.expires))
+            finally:
+                self._slots.unlock(place.locks)
+            self.resets += 1
+
     def take_changed_keys(self) -> list[QuotaKey]:
         """Return what this process counted since the last call."""
         changed, self._changed_keys = self._changed_keys, {}

@@ -26,7 +26,8 @@ RELAY: Final = "relay"
 # A write waits for all workers, a traced request for its backend; probes wait for a few seconds.
 _ADMIN_SECONDS, _PROBE_SECONDS = 120.0, 15.0
 _WORKERS: Final = "/admin/workers"
-_SNAPSHOTS: Final = "/admin/snapshots"
+# What the parent has of all workers, with what they report.
+_REPORTED: Final = ("/admin/snapshots", "/admin/quotas")
 _UNREACHABLE: Final = problem(
     503, "Service unavailable", "The process that this worker belongs to does not respond."
 )
@@ -88,7 +89,7 @@ class CommonPaths(OwnPaths):
     def complete(self, call: AdminCall, body: bytes, *, is_cut: bool = False) -> Answer:
         """Return the response to an admin request, or what `finish` makes it of."""
         path = call.head.target.partition("?")[0]
-        if not is_cut and (is_spread(path) or path == _WORKERS or path.startswith(_SNAPSHOTS)):
+        if not is_cut and (is_spread(path) or path == _WORKERS or path.startswith(_REPORTED)):
             return AwaitedCall(call.head, body)
         return super().complete(call, body, is_cut=is_cut)
 
@@ -104,8 +105,7 @@ class CommonPaths(OwnPaths):
 
     async def _ask_workers(self, call: AwaitedCall) -> Respond:
         path = call.head.target.partition("?")[0]
-        if path.startswith(_SNAPSHOTS):
-            # Those of workers come here with their reports.
+        if path.startswith(_REPORTED):
             await self.collect()
             return await super().finish(super().complete(AdminCall(call.head), call.body))
         if path != _WORKERS:

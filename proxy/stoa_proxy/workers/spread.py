@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from stoa_proxy.admin.figures import SEVERITY, contract_figures
 from stoa_proxy.core.problems import Respond, problem
 
 _TRACE: Final = "/admin/trace"
-# The one that says most of a breaker that several workers have.
-_STATES: Final = ("closed", "half_open", "open")
 _NOBODY: Final = problem(503, "Service unavailable", "No worker responds.")
-_KEPT: Final = ("/admin/circuit-breakers", "/admin/cache", "/admin/backends")
+_KEPT: Final = (
+    "/admin/circuit-breaker", "/admin/circuit-breakers", "/admin/cache", "/admin/backends",
+)  # fmt: skip
 
 Value = Any
 
@@ -51,9 +52,24 @@ def _merge_breakers(lists: Sequence[Value]) -> Value:
         for field, value in one.items():
             if isinstance(value, int):
                 held[field] += value
-        held["state"] = max(held["state"], one["state"], key=_STATES.index)
+        held["state"] = max(held["state"], one["state"], key=SEVERITY.index)
         held["name"] = one["name"]
     return [merged[name] for name in sorted(merged)]
+
+
+def _merge_stats(values: Sequence[Value]) -> Value:
+    return _merge_breakers([[value] for value in values])[0]
+
+
+def _merge_resets(values: Sequence[Value]) -> Value:
+    previous = max((value["previous_state"] for value in values), key=SEVERITY.index)
+    return {**values[0], "previous_state": previous}
+
+
+def _merge_cache(values: Sequence[Value]) -> Value:
+    """Add up what workers keep; the rate follows from the sums."""
+    total = _add_up(values)
+    return {**total, **contract_figures(total["responses"], total["requests"])}
 
 
 def _merge_backends(lists: Sequence[Value]) -> Value:
@@ -100,6 +116,8 @@ def _merge_removed(values: Sequence[Value]) -> Value:
 _MERGES: Mapping[str, Callable[[Sequence[Value]], Value]] = {
     "/admin/circuit-breakers": _merge_breakers,
     "/admin/backends": _merge_backends,
-    "/admin/cache/stats": _add_up,
+    "/admin/circuit-breaker/stats": _merge_stats,
+    "/admin/circuit-breaker/reset": _merge_resets,
+    "/admin/cache/stats": _merge_cache,
     "/admin/cache/clear": _merge_removed,
 }

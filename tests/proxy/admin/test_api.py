@@ -89,7 +89,7 @@ async def test_a_policy_attaches_by_the_id_of_a_route_or_of_its_api(
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/admin/contracts"), ("GET", "/admin/quotas/x"), ("POST", "/admin/routes/reload"),
+    [("POST", "/admin/contracts"), ("POST", "/admin/routes/reload"),
      ("GET", "/admin/backend-credentials"), ("GET", "/admin/sessions/stats")],
 )  # fmt: skip
 async def test_what_this_gateway_lacks_of_the_admin_api_is_said(

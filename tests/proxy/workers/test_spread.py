@@ -49,9 +49,14 @@ def test_a_backend_is_well_where_all_workers_find_it_well() -> None:
 
 
 def test_figures_of_the_cache_are_added_up() -> None:
-    stats = {"responses": 1, "bytes": 10, "requests": {"hit": 1, "miss": 2}}
+    requests = {"hit": 1, "miss": 2, "collapsed": 0, "revalidated": 1, "stale": 0, "bypass": 5}
+    stats = {
+        "responses": 1, "bytes": 10, "requests": requests,
+        "entry_count": 1, "hits": 2, "misses": 2, "hit_rate": 0.5,
+    }  # fmt: skip
     assert merged("/admin/cache/stats", stats, stats) == {
-        "responses": 2, "bytes": 20, "requests": {"hit": 2, "miss": 4},
+        "responses": 2, "bytes": 20, "requests": {name: 2 * n for name, n in requests.items()},
+        "entry_count": 2, "hits": 4, "misses": 4, "hit_rate": 0.5,
     }  # fmt: skip
     cleared = {"status": "ok", "message": "3 responses removed"}
     assert merged("/admin/cache/clear", cleared, cleared)["message"] == "6 responses removed"

@@ -288,6 +288,8 @@ async def test_figures_of_workers_are_asked_of_all(closed_url: str) -> None:
         (breaker,) = await api.administer("GET", "/admin/circuit-breakers")
         assert breaker["state"] == "open"
         assert breaker["open_count"] == 2
+        stats = await api.administer("GET", "/admin/circuit-breaker/stats")
+        assert (stats["state"], stats["open_count"]) == ("open", 2)
         name = breaker["name"].replace(" ", "%20").replace("/", "%2F")
         reset = await api.administer("POST", f"/admin/circuit-breakers/{name}/reset")
         assert reset["previous_state"] == "open"

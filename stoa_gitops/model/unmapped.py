@@ -17,6 +17,8 @@ class Unmapped:
     effect   message: what happens to it
     key      the object of the catalog that it belongs to, None where it belongs to none
     changes  adopting that object changes what requests do
+    guards   it keeps callers out, of all objects where `key` is None: on a gateway without it they
+             get in
     """
 
     what: str
@@ -25,6 +27,7 @@ class Unmapped:
     effect: str
     key: Key | None = None
     changes: bool = False
+    guards: bool = False
 
     @property
     def order(self) -> tuple[str, str, str]:

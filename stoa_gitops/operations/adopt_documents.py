@@ -88,9 +88,12 @@ def propose_documents(
     instance: GatewayInstance,
     gateway_objects: GatewayObjects,
     keys: Collection[Key],
+    *,
+    closes: bool = False,
 ) -> Proposal:
     """Draft documents for the foreign objects of `keys`, or for all that the catalog has not.
 
+    `closes` is as of `propose`.
     A key of an API takes what belongs to it along. Raises UsageError for a key that names no
     foreign object.
     """
@@ -103,6 +106,7 @@ def propose_documents(
         gateway_objects.find_losses or losses(instance),
         gateway_objects.unmapped,
         gateway_types(),
+        closes=closes,
     )
 
 

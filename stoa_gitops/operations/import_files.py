@@ -182,7 +182,9 @@ def plan_objects(
 
     With `is_owned` the gateway may have them already, to be adopted.
     """
-    proposal = propose_documents(target.catalog, target.bare, instance, objects, keys)
+    proposal = propose_documents(
+        target.catalog, target.bare, instance, objects, keys, closes=not is_owned
+    )
     result = reimport(
         proposal.documents, {}, target.record, target.folder, target.reader, target.tree
     )
@@ -258,8 +260,8 @@ def choose_gateway(gateways: Iterable[GatewayInstance], vendor: str, name: str) 
         if len(group) == 1:
             return group[0]
     raise UsageError(
-        "name the gateway that the documents are for with --gateway; a first one is written to "
-        "gateways/<name>.yaml"
+        "name the gateway that the documents are for with --gateway; where the catalog has none, "
+        "write gateways/<name>.yaml first"
     )
 
 

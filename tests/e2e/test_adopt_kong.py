@@ -218,7 +218,9 @@ async def test_what_no_document_says_is_listed_with_what_becomes_of_it(tmp_path:
         assert not (tmp_path / "out/tenants/default/apis/idle").exists()
         assert not (tmp_path / "out/tenants/default/applications").exists()
         shop = (tmp_path / "out/tenants/acme/apis/shop/api.yaml").read_text()
-        assert not shop.startswith("#")
+        [comment] = [line for line in shop.splitlines() if line.startswith("#")]
+        assert comment.startswith("# What keeps callers out here is not said, and others let them")
+        assert comment.endswith("service acme.shop plugins.bot-detection")
 
 
 async def test_a_credential_is_a_reference_that_is_not_compared_while_it_is_not_set(

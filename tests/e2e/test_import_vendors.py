@@ -391,3 +391,88 @@ def test_consumers_of_kong_become_subscribers(
     (here / "kong.yaml").write_text(KONG.replace("mobile", "desktop"))
     imported(capsys, "kong", "kong.yaml")
     assert spec("tenants/shop/applications/desktop.yaml")["subscriptions"] == [{"api": "orders"}]
+
+
+_LIMIT = "{name: rate-limiting, config: {minute: 9, policy: local}}"
+_ACL = "{name: acl, config: {allow: [partners]}}"
+
+
+@pytest.mark.parametrize(
+    ("on_service", "on_route", "is_open"),
+    [
+        ("", "", True),
+        ("{name: prometheus}", _LIMIT, True),
+        ("{name: basic-auth, enabled: false}", "", True),
+        ("{name: basic-auth}", "", False),
+        ("{name: some-plugin-of-theirs}", "", False),
+        (_ACL, "", False),
+        ("", "{name: key-auth}", False),
+        ("{name: key-auth}", "{name: ip-restriction, config: {deny: [192.0.2.1]}}", False),
+    ],
+)
+def test_what_keeps_callers_out_of_kong_closes_an_api_elsewhere(
+    here: Path, capsys: pytest.CaptureFixture[str], on_service: str, on_route: str, is_open: bool
+) -> None:
+    (here / "kong.yaml").write_text(f"""\
+_format_version: "3.0"
+services:
+  - name: orders
+    url: https://orders.example
+    plugins: [{on_service}]
+    routes: [{{name: orders, paths: [/orders], plugins: [{on_route}]}}]
+""")
+    path = "tenants/shop/apis/orders/api.yaml"
+    imported(capsys, "kong", "kong.yaml", "--tenant", "shop", "--gateway", "local")
+    assert ("active" not in spec(path)) is is_open
+    head = Path("catalog", path).read_text()
+    assert ("Inactive until you write what keeps callers out" in head) is not is_open
+
+
+def test_a_gate_for_all_services_of_kong_closes_all_apis_elsewhere(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "kong.yaml").write_text(f"{KONG}plugins: [{{name: key-auth}}]\n")
+    imported(capsys, "kong", "kong.yaml", "--tenant", "shop", "--gateway", "local")
+    assert spec("tenants/shop/apis/open/api.yaml")["active"] is False
+    # A rule for one consumer cannot be said either, and a document would let it in everywhere.
+    mobile = KONG.replace("acls:", "plugins: [{name: request-termination}]\n    acls:")
+    (here / "kong.yaml").write_text(mobile.replace("mobile", "desktop"))
+    imported(capsys, "kong", "kong.yaml", "--tenant", "shop", "--gateway", "local")
+    assert not (here / "catalog/tenants/shop/applications/desktop.yaml").exists()
+
+
+def test_a_kong_keeps_its_gates_and_the_document_says_what_others_lack(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edge = GATEWAY.replace("local", "edge").replace("Type: stoa", "Type: kong")
+    edge = edge.replace("embedded", "'http://kong.example'")
+    (here / "catalog/gateways/edge.yaml").write_text(edge)
+    (here / "kong.yaml").write_text(KONG.replace("{name: key-auth}", "{name: basic-auth}"))
+    imported(capsys, "kong", "kong.yaml", "--tenant", "shop", "--gateway", "edge")
+    path = "tenants/shop/apis/orders/api.yaml"
+    assert "active" not in spec(path)
+    assert "others let them in: service orders plugins.acl" in Path("catalog", path).read_text()
+
+
+def test_groups_at_a_route_of_kong_narrow_who_subscribes(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = "  - {username: other, keyauth_credentials: [{key: another-key-of-theirs}]}\n"
+    text = KONG.replace(f", {_ACL}", "").replace("methods: [GET]}", f"plugins: [{_ACL}]}}", 1)
+    (here / "kong.yaml").write_text(text + other)
+    imported(capsys, "kong", "kong.yaml", "--tenant", "shop", "--gateway", "local")
+    called = spec("tenants/shop/applications/mobile.yaml")["subscriptions"]
+    assert called == [{"api": "orders"}]
+    assert not (here / "catalog/tenants/shop/applications/other.yaml").exists()
+
+
+@pytest.mark.parametrize(("policy", "is_open"), [("transform-headers", True), ("groovy", False)])
+def test_a_step_of_gravitee_that_may_refuse_closes_an_api_elsewhere(
+    capsys: pytest.CaptureFixture[str], policy: str, is_open: bool
+) -> None:
+    document = json.loads(json.dumps(GRAVITEE))
+    document["api"]["flows"] = [{"name": "theirs", "request": [{"policy": policy}]}]
+    Path("api.json").write_text(json.dumps(document))
+    imported(capsys, "gravitee", "api.json", "--gateway", "local")
+    api = spec("tenants/default/apis/payments/api.yaml")
+    assert api.get("active", True) is is_open

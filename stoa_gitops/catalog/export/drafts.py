@@ -57,12 +57,14 @@ class Draft:
     """One document to be: its spec, and the policies in it by type.
 
     placeholders  environment variables referred to where the gateway does not report a secret
+    missed        what kept callers out and no document says
     """
 
     key: Key
     spec: dict[str, Any]
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     placeholders: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:

@@ -21,6 +21,7 @@ from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.diagnostics import Diagnostic
 from stoa_gitops.model.gateway_types import GatewayTypes
+from stoa_gitops.model.keys import API
 from stoa_gitops.model.resources import Observed
 from stoa_gitops.model.unmapped import Unmapped
 
@@ -48,8 +49,13 @@ def propose(
     find_losses: LossFinder | None,
     unmapped: Iterable[Unmapped],
     gateway_types: GatewayTypes | None = None,
+    *,
+    closes: bool = False,
 ) -> Proposal:
     """Draft documents for foreign objects; leave out, and list, what the catalog's reader refuses.
+
+    With `closes` they are for a gateway without what keeps callers out and is not said: an API is
+    drafted inactive then, and an application not at all.
 
     `find_losses` returns what the gateway cannot express of a spec; `unmapped` is what no document
     can express of the gateway's items; `gateway_types` is what the reader must know of gateways.
@@ -57,6 +63,10 @@ def propose(
     builder = DraftBuilder(gateway, find_losses, catalog.secret_rights)
     drafts = list(builder.drafts(objects))
     left_out = [*builder.unmapped]
+    unmapped = tuple(unmapped)
+    _note_guards(drafts, [one for one in unmapped if one.guards])
+    if closes:
+        drafts = [draft for draft in drafts if _close(draft, left_out)]
     # Removing a part can make another one wrong (a subscription to an API that is left out).
     while True:
         tenants = _tenants(catalog, drafts, gateway)
@@ -85,6 +95,24 @@ def propose(
     documents += [NewDocument(path, document) for path, document in tenants.items()]
     everything = tuple(sorted((*left_out, *kept), key=lambda item: item.order))
     return Proposal(tuple(documents), tuple(drafts), everything)
+
+
+def _note_guards(drafts: Iterable[Draft], guards: Sequence[Unmapped]) -> None:
+    """Note at each draft what keeps callers out there and is not said; at none, of all APIs."""
+    for draft in drafts:
+        everywhere = None if draft.key.kind == API else draft.key
+        missed = [one for one in guards if one.key in (draft.key, everywhere)]
+        draft.missed = tuple(f"{one.what} {one.field}".strip() for one in missed)
+
+
+def _close(draft: Draft, left_out: list[Unmapped]) -> bool:
+    """Close a draft to those whom something kept out that it does not say; False to drop it."""
+    if draft.missed and draft.key.kind != API:
+        left_out.append(refused(draft.key, f"{draft.missed[0]} keeps it out, and is not said"))
+        return False
+    if draft.missed:
+        draft.spec["active"] = False
+    return True
 
 
 def _with_texts(tree: Tree, texts: Mapping[str, str]) -> TreeWithFiles:
@@ -177,6 +205,14 @@ def _comment(draft: Draft, changing: Sequence[str]) -> str:
         )
         named = ", ".join(_plain(field) for field in changing[:_FIELDS_IN_COMMENT])
         lines.append(f"Adopting this changes what requests do, see {NOTES}: {named}{more}")
+    if draft.missed:
+        reason = _plain("; ".join(draft.missed))
+        is_closed = draft.spec.get("active") is False
+        lines.append(
+            f"Inactive until you write what keeps callers out: {reason}"
+            if is_closed
+            else f"What keeps callers out here is not said, and others let them in: {reason}"
+        )
     if draft.placeholders:
         names = ", ".join(draft.placeholders)
         lines.append(

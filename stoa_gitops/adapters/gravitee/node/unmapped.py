@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -14,6 +15,21 @@ from stoa_gitops.model.unmapped import Unmapped
 
 LOST: Final = "replaced by what the document says when the API is adopted"
 KEPT: Final = "left as it is: no document can express it"
+
+_STEP: Final = re.compile(r"(?:plans\..+\.)?flows\.\d+\.([^.]+)")
+_LET_IN: Final = frozenset(
+    {
+        "assign-attributes", "cache", "data-cache", "data-logging-masking", "dynamic-routing",
+        "gzip", "html-json", "http-redirect", "json-to-json", "json-xml", "latency", "log",
+        "metrics-reporter", "mock", "policy-assign-content", "policy-assign-metrics",
+        "policy-dynamic-routing", "policy-override-request-method", "quota", "rate-limit",
+        "rest-to-soap", "retry", "spike-arrest", "traffic-shadowing", "transform-headers",
+        "transform-queryparams", "url-rewriting", "xml-json", "xslt",
+    }
+)  # fmt: skip
+"""Policies that let everybody in (https://documentation.gravitee.io/apim, Policies): any other is
+taken for one that keeps some out.
+"""
 
 _HARMLESS: Final = ("endpointGroups.0.name", "endpointGroups.0.endpoints.0.name")
 
@@ -43,4 +59,12 @@ def _of_group(group: ApiGroup) -> Iterator[Unmapped]:
                 yield Unmapped(f"API {group.name}", "", "", f"{KEPT}: {value}", group.key)
             elif field not in _HARMLESS:
                 shown = "" if value in (PRESENT, HIDDEN) else str(value)
-                yield Unmapped(f"API {group.name}", field, shown, LOST, key, changes=True)
+                yield Unmapped(
+                    f"API {group.name}", field, shown, LOST, key, True, _keeps_out(field)
+                )
+
+
+def _keeps_out(field: str) -> bool:
+    """Whether a field is a step that refuses requests for who sends them, or what they ask."""
+    found = _STEP.fullmatch(field)
+    return found is not None and found[1] not in _LET_IN

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
+from stoa_gitops.adapters.kong.declarative.gates import keeps_out
 from stoa_gitops.adapters.kong.entities.entity import Entity
 from stoa_gitops.adapters.kong.entities.secrets import build_redactor
 from stoa_gitops.adapters.kong.entities.tags import UNMAPPED, entity_name
@@ -135,9 +137,19 @@ def _leftover(group: EntityGroup, what: str, field: str, value: Any, redact: Any
         return Unmapped(what, field, shown, message, group.key, changes=True)
     for pattern, effect, changes in _EFFECTS:
         if pattern.fullmatch(field):
-            return Unmapped(what, field, shown, effect, group.key, changes)
+            found = Unmapped(what, field, shown, effect, group.key, changes)
+            return replace(found, guards=_guards(field, value))
     effect = _RESET if value not in (PRESENT, MISSING) else f"{_RESET} (it is {value} here)"
     return Unmapped(what, field, shown, effect, group.key, changes=True)
+
+
+_GATE: Final = re.compile(r"(?:routes\.\d+\.)?plugins\.([^.]+)(?:\.[0-9a-f-]{36})?")
+
+
+def _guards(field: str, value: Any) -> bool:
+    """Whether a field is a whole plugin that keeps callers out, and no policy stands for it."""
+    found = _GATE.fullmatch(field)
+    return found is not None and value == PRESENT and keeps_out(found[1])
 
 
 def _unrooted(foreign: ForeignEntities, groups: tuple[EntityGroup, ...]) -> Iterator[Unmapped]:
@@ -146,7 +158,14 @@ def _unrooted(foreign: ForeignEntities, groups: tuple[EntityGroup, ...]) -> Iter
     for name, held in foreign.entities.items():
         for entity in held.values():
             if (name, entity.id) not in placed:
-                yield Unmapped(_describe(entity), "", "", _location(entity))
+                guards = entity.type == "plugins" and _is_open_gate(entity.tree)
+                yield Unmapped(_describe(entity), "", "", _location(entity), guards=guards)
+
+
+def _is_open_gate(plugin: Mapping[str, Any]) -> bool:
+    """Whether a plugin outside of services keeps out callers of what stands in a document."""
+    is_global = not (plugin.get("route") or plugin.get("consumer"))
+    return is_global and plugin.get("enabled") is not False and keeps_out(str(plugin.get("name")))
 
 
 def _location(entity: Entity) -> str:

@@ -7,6 +7,7 @@ plugin narrows that by groups (https://docs.konghq.com/hub/kong-inc/acl/).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,9 +57,7 @@ def find_callers(groups: Iterable[EntityGroup], node: NodeInfo, owner: str) -> C
             consumers[group.key] = group_consumer_entities(group.entities, node, owner)
     identifying = {key: api for key, api in sorted(apis.items()) if _PLUGINS.keys() & api.plugins}
     subscriptions = {
-        application: tuple(
-            key for key, api in identifying.items() if _is_let_in(consumer, api.plugins)
-        )
+        application: tuple(key for key, api in identifying.items() if _is_let_in(consumer, api))
         for application, consumer in consumers.items()
     }
     elsewhere = {
@@ -69,13 +68,13 @@ def find_callers(groups: Iterable[EntityGroup], node: NodeInfo, owner: str) -> C
     }
     return Callers(
         subscriptions,
-        frozenset(key for key, api in identifying.items() if _ACL in api.plugins),
+        frozenset(key for key, api in identifying.items() if any(_acls(api))),
         frozenset(identifying.keys() - elsewhere),
         frozenset(
             group
             for api in identifying.values()
-            if _ACL in api.plugins
-            for groups in _groups(api.plugins[_ACL])
+            for acl in _acls(api)
+            for groups in _groups(acl)
             for group in groups
         ),
     )
@@ -94,12 +93,23 @@ def is_said(unmapped: Unmapped, callers: Callers) -> bool:
     return name != field and (name in callers.groups or unmapped.value == MISSING)
 
 
-def _is_let_in(consumer: ConsumerEntities, plugins: Mapping[str, JsonTree]) -> bool:
-    known = any(getattr(consumer, held) for name, held in _PLUGINS.items() if name in plugins)
-    if not known or _ACL not in plugins:
-        return known
+def _is_let_in(consumer: ConsumerEntities, api: ApiEntities) -> bool:
+    """Whether a consumer may use all routes of an API: a subscription is to all of them."""
+    if not any(getattr(consumer, held) for name, held in _PLUGINS.items() if name in api.plugins):
+        return False
     own = {str(acl.get("group")) for acl in consumer.acls}
-    allowed, denied = _groups(plugins[_ACL])
+    return all(_has_group(own, acl) for acl in _acls(api))
+
+
+def _acls(api: ApiEntities) -> Iterator[JsonTree]:
+    """Yield the `acl` plugins of a service and of its routes."""
+    for plugins in (api.plugins, *api.on_routes.values()):
+        if _ACL in plugins:
+            yield plugins[_ACL]
+
+
+def _has_group(own: AbstractSet[str], acl: JsonTree) -> bool:
+    allowed, denied = _groups(acl)
     return not own.isdisjoint(allowed) if allowed else bool(denied) and own.isdisjoint(denied)
 
 

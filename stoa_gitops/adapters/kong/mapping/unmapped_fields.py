@@ -28,6 +28,7 @@ UnmappedFields: TypeAlias = "Mapping[str, Mapping[str, Json]]"
 PRESENT: Final = "present"
 MISSING: Final = "missing"
 HIDDEN: Final = "another value"
+OFF: Final = "switched off"
 
 _OWN: Final = frozenset(
     {"id", "name", "username", "tags", "service", "route", "consumer", "upstream"}
@@ -68,7 +69,9 @@ def find_unmapped_fields(
             out.setdefault(holder, {}).update(
                 {field or f"plugins.{name}": v for field, v in left.items()}
             )
-    own |= {f"plugins.{tree['name']}.{tree['id']}": PRESENT for tree in actual.doubled}
+    for tree in actual.doubled:
+        is_off = tree.get("enabled") is False
+        own[f"plugins.{tree['name']}.{tree['id']}"] = OFF if is_off else PRESENT
     if own:
         out[API] = own
     return out

@@ -77,7 +77,7 @@ def test_a_service_that_is_switched_off_is_an_api_that_is_not_active() -> None:
 def test_a_plugin_that_is_switched_off_stands_for_no_policy() -> None:
     parts, left = read(plugin("cors", {"origins": ["*"]}, enabled=False))
     assert parts.policies == {}
-    assert left == {"api": {"plugins.cors.id-1": "present"}}
+    assert left == {"api": {"plugins.cors.id-1": "switched off"}}
 
 
 def test_each_path_of_a_route_is_a_route() -> None:

@@ -128,11 +128,13 @@ def spellings(text: str) -> Iterator[str]:
     parts = given.split("-") if len(given) <= _LONGEST else []
     for start in range(len(parts) - 2, 0, -1):
         for words in (2, 1):
-            mode, rest = parts[start : start + words], parts[start + words :]
+            mode, rest = "".join(parts[start : start + words]), parts[start + words :]
+            if mode == "mcp" and start > 1 and parts[start - 1] == "edge":
+                # The real gateway asks as `a-edge-mcp-dev` where its host is `a`: were that the
+                # host `a-edge`, too, it would get what is for the gateway on that one.
+                continue
             try:
-                yield identity_name(
-                    "-".join(parts[:start]), parse_mode("".join(mode)), "-".join(rest)
-                )
+                yield identity_name("-".join(parts[:start]), parse_mode(mode), "-".join(rest))
             except ValueError:
                 continue
 

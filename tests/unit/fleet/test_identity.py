@@ -91,6 +91,20 @@ def test_the_spelling_of_the_real_gateway_leads_to_the_name(
     assert next(iter(spellings(name))) == name
 
 
+@given(st.from_regex(r"[a-z][a-z0-9]{0,9}", fullmatch=True), environments)
+def test_a_host_that_ends_with_edge_is_not_asked_for_by_the_other_one(
+    hostname: str, environment: str
+) -> None:
+    asked = f"{hostname}-edge-mcp-{environment}"
+    neighbour = identity_name(f"{hostname}-edge", Mode.EDGE_MCP, environment)
+    assert neighbour not in set(spellings(asked))
+    assert neighbour in set(spellings(f"{hostname}-edge-edge-mcp-{environment}"))
+
+
+def test_a_host_may_be_called_edge() -> None:
+    assert "edge-edgemcp-dev" in set(spellings("edge-mcp-dev"))
+
+
 def test_environments_have_aliases_there_too() -> None:
     assert "a-edgemcp-prod" in set(spellings("a-edge-mcp-production"))
     assert "inst-shadow-1-a4d41218-shadow-staging" in set(spellings("inst_shadow_1-shadow-staging"))

@@ -13,13 +13,14 @@ from time import monotonic
 from typing import Final
 
 from stoa_gitops.control.fleet_port import Publications
-from stoa_gitops.control.process_port import NotReady
+from stoa_gitops.control.process_port import Conflict, NotReady
 from stoa_gitops.daemon.fleet_metrics import fleet_metrics
 from stoa_gitops.daemon.refusals import Refusals
+from stoa_gitops.daemon.registration_entries import entry_of_forgetting, entry_of_registration
 from stoa_gitops.errors import GatewayUnknown, StoreError
 from stoa_gitops.fleet.health import ErrorRules, Figures
 from stoa_gitops.fleet.members import Fleet, Member, Registered, Transition
-from stoa_gitops.fleet.registration import AUDITED, Registration
+from stoa_gitops.fleet.registration import Registration
 from stoa_gitops.model.counts import counted
 from stoa_gitops.model.principal import Principal
 from stoa_gitops.reconcile.metrics import Metric
@@ -38,9 +39,6 @@ MAX_GATEWAYS: Final = 10_000
 
 MAX_ENTRIES: Final = 5_000
 """Entries of the audit trail that wait for a store that cannot be written; the oldest are lost."""
-
-REPEATED: Final = timedelta(minutes=10)
-"""A registration that changes nothing is audited once in this time: a gateway may flap."""
 
 _AT_ALL: Final = timedelta(0)
 
@@ -108,8 +106,15 @@ class FleetService:
     # what the routes need
 
     async def register(self, registration: Registration) -> Member:
-        """Take a registration; StoreError and NotReady for one that is not taken."""
+        """Take a registration; StoreError, NotReady and Conflict for one that is not taken."""
         known = self.fleet.members.get(registration.id)
+        if known is not None and known.registration.environment != registration.environment:
+            # The host `a` with the mode `proxy` in `shadow-prod`, and `a-proxy` with `shadow` in
+            # `prod`: a key of the one environment must not take over the gateway of the other.
+            raise Conflict(
+                f"{registration.name} is the name of a gateway in the environment"
+                f" {known.registration.environment}, too: give this one another STOA_INSTANCE_NAME"
+            )
         if known is None and len(self.fleet) >= MAX_GATEWAYS and not self._make_room():
             raise NotReady(
                 f"{MAX_GATEWAYS} gateways are registered and none of them can be forgotten: see"
@@ -118,7 +123,7 @@ class FleetService:
         at, before = self.clock(), known.last_registered_at if known else None
         done = self.fleet.register(registration, self.steady(), at)
         member = self.fleet.get(registration.id)
-        entry = _entry_of(registration, done, at, before)
+        entry = entry_of_registration(registration, done, at, before)
         if entry is not None:
             self._entries.append(entry)
         try:
@@ -258,17 +263,8 @@ class FleetService:
         member = self.fleet.forget(gateway_id)
         self._removed.add(gateway_id)
         self.shared.discard(gateway_id)
-        self._entries.append(
-            AuditEntry(
-                self.clock(),
-                actor,
-                member.name,
-                _audit_key(member.registration),
-                "forget",
-                "forgotten",
-                why,
-            )
-        )
+        entry = entry_of_forgetting(member.registration, actor, why, self.clock())
+        self._entries.append(entry)
         log.info("%s: registration forgotten: %s", member.name, why)
         self.observer.forgotten(member.registration)
 
@@ -362,37 +358,3 @@ class FleetService:
             self._store_error = f"registrations are not stored: {error}"
             raise
         self._store_error = None
-
-
-def _entry_of(
-    registration: Registration, done: Registered, at: datetime, before: datetime | None
-) -> AuditEntry | None:
-    """Return the audit entry of a registration; None where it repeats the one before."""
-    changed = [name for name in done.changed if name in AUDITED]
-    if not done.is_new and not changed and before is not None and abs(at - before) < REPEATED:
-        return None
-    message = (
-        f"host {registration.hostname}, mode {registration.mode.value}, version"
-        f" {registration.version}, admin URL {registration.admin_url}"
-    )
-    if changed:
-        message = f"changed: {', '.join(changed)}; {message}"
-    return AuditEntry(
-        at,
-        f"gateway key {registration.key} from {registration.peer}",
-        registration.name,
-        _audit_key(registration),
-        "register",
-        "registered" if done.is_new else "updated" if changed else "repeated",
-        message,
-    )
-
-
-def _audit_key(registration: Registration) -> str:
-    """Return the key of an entry: those with one gateway key have a share of the trail.
-
-    It drops the oldest of the tenant that has most, by the second part, and no tenant begins with a
-    hyphen: so a flood of one key's registrations pushes out neither those of another key nor who
-    suspended or forced what.
-    """
-    return f"registration/-{registration.key}/{registration.name}"

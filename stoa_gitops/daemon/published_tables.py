@@ -315,7 +315,7 @@ class PublishedTables:
                 continue
             if ack.status == "failed":
                 entry.take_failure(ack.id, ack.error)
-            else:
+            elif ack.status in ("applied", "removed"):  # no other word says that it was taken
                 entry.failures.pop(ack.id, None)
                 entry.applied.add(ack.id)
         self._conclude(gateway_id, entry, is_complete=deployments <= entry.applied)

@@ -500,6 +500,9 @@ async def test_routes_are_acknowledged_one_by_one_and_in_their_generation(
     acks = [Acknowledged(one_id, "route", "applied", 1) for one_id in (*ids, *others)]
     assert await world.published.acknowledge(one, acks[:1]) == 1
     assert world.condition(one, "Acknowledged").status is ConditionStatus.UNKNOWN
+    odd = [replace(ack, status=word) for ack in acks[:2] for word in ("", "pending", "success")]
+    assert await world.published.acknowledge(one, odd) == 6
+    assert world.condition(one, "Acknowledged").status is ConditionStatus.UNKNOWN
     # Those of the other gateway are not its own.
     assert await world.published.acknowledge(one, acks) == 2
     assert world.condition(one, "Acknowledged").status is ConditionStatus.TRUE

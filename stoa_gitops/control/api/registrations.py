@@ -45,7 +45,7 @@ _REGISTER: Final = "/v1/internal/gateways/register"
     parses=False,
     response=GatewayInstanceView,
     success=201,
-    failures=(403,),
+    failures=(403, 409),
     is_lenient=True,
     max_body=MAX_REGISTRATION,
 )

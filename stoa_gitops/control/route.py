@@ -11,8 +11,10 @@ the package, for everything else.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Generic, TypeAlias, TypeVar
@@ -32,12 +34,20 @@ from stoa_gitops.operations.views import View
 MAX_BODY: Final = 16 * 1024
 """Bytes of a body where a route says nothing else."""
 
+LARGE_BODY: Final = 64 * 1024
+"""Bytes from which on a body waits for its turn."""
+
+LARGE_AT_ONCE: Final = 8
+"""Large bodies that are held at one moment: 4 MiB from each of five thousand connections would be
+the end of the process, and whoever has a gateway key can send them."""
+
 DESCRIPTION: Final = web.AppKey("description", str)
 """openapi.json, kept by the application: it is made from all routes, its own included."""
 
 
 _CONTENT: Final = web.RequestKey("content", bytes)
 _MAX_ERRORS: Final = 5
+_MAX_KEY: Final = 100
 
 QueryT = TypeVar("QueryT", bound=BaseModel)
 BodyT = TypeVar("BodyT")
@@ -145,13 +155,28 @@ def json_response(view: View, status: int = 200) -> web.Response:
 def checks_requests(find: Callable[[web.Request], Route | None]) -> Middleware:
     """Return a middleware that refuses unknown parameters and unasked bodies before any work."""
 
+    turns = asyncio.Semaphore(LARGE_AT_ONCE)
+
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         route = find(request)
-        if route is not None:  # a path that does not exist is the router's to refuse
-            _check_parameters(request, route)
-            await _check_body(request, route)
-        return await handler(request)
+        if route is None:  # a path that does not exist is the router's to refuse
+            return await handler(request)
+        _check_parameters(request, route)
+        length = request.content_length
+        if length is not None and length > route.max_body:
+            raise Problem(413, "Content Too Large", _too_large(route.max_body), closes=True)
+        # What is signed is read by its handler, piece by piece.
+        if route.access is Access.SIGNATURE or not request.can_read_body:
+            return await handler(request)
+        # A chunked body tells no length before.
+        is_large = (route.max_body if length is None else length) > LARGE_BODY
+        async with turns if is_large else nullcontext():
+            content = await _read_body(request, route.max_body)
+            if content and route.body is None and not route.is_lenient:
+                raise Problem(400, "Bad Request", "this takes no body")
+            request[_CONTENT] = content
+            return await handler(request)
 
     return check
 
@@ -167,18 +192,6 @@ def _check_parameters(request: web.Request, route: Route) -> None:
             )
         if len(request.query.getall(name)) > 1:
             raise Problem(400, "Bad Request", f"{name} is given more than once")
-
-
-async def _check_body(request: web.Request, route: Route) -> None:
-    if (request.content_length or 0) > route.max_body:
-        raise Problem(413, "Content Too Large", _too_large(route.max_body), closes=True)
-    # What is signed is read by its handler, piece by piece.
-    if route.access is Access.SIGNATURE or not request.can_read_body:
-        return
-    content = await _read_body(request, route.max_body)
-    if content and route.body is None and not route.is_lenient:
-        raise Problem(400, "Bad Request", "this takes no body")
-    request[_CONTENT] = content
 
 
 async def _read_body(request: web.Request, most: int) -> bytes:
@@ -221,7 +234,7 @@ def _parse_body(route: Route, content: bytes) -> BaseModel | None:
         if route.is_lenient:
             raise unprocessable(error) from None
         first = _first_error(error)
-        where = ".".join(str(part) for part in first["loc"]) or "the body"
+        where = _place(first["loc"])
         raise Problem(400, "Bad Request", f"{where}: {first['msg']}") from None
 
 
@@ -229,13 +242,23 @@ def unprocessable(error: ValidationError) -> Problem:
     """Return the problem of a body whose fields are wrong, naming the first of them."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
     texts = [
-        f"{'.'.join(str(part) for part in one['loc']) or 'the body'}: "
-        f"{one['msg'].removeprefix('Value error, ')}"
+        f"{_place(one['loc'])}: {one['msg'].removeprefix('Value error, ')}"
         for one in found[:_MAX_ERRORS]
     ]
     if len(found) > _MAX_ERRORS:
         texts.append(f"and {len(found) - _MAX_ERRORS} more")
     return Problem(422, "Unprocessable Content", "; ".join(texts))
+
+
+def _place(parts: Sequence[int | str]) -> str:
+    """Return where in a body something is wrong.
+
+    A part may be a key of the sender's own choice: with a line break it would be a line of its own
+    in the log of refused registrations, and it may be as long as the body.
+    """
+    shown = (str(part)[:_MAX_KEY] for part in parts)
+    texts = (part if part.isprintable() else ascii(part) for part in shown)
+    return ".".join(texts) or "the body"
 
 
 def _first_error(error: ValidationError) -> Any:

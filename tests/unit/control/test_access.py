@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
 
@@ -103,3 +105,30 @@ async def test_a_public_listener_has_all_but_internal_paths() -> None:
             assert (response.status_code != 404) == is_there or "secret" in response.text
         described = (await served.get("/openapi.json")).json()["paths"]
         assert set(described) == {route.path for route in PUBLIC_ROUTES}
+
+
+SPELLINGS = (
+    "/v1/internal", "//v1/internal", "///v1/internal", "/v1//internal", "/v1/./internal",
+    "/v1/status/../internal", "/v1/%69nternal", "/v1%2finternal", "/v1/%2e/internal",
+    "/v1/%252e/internal", "/V1/INTERNAL", "/v1/internal;a=b", "/v1/status;/../internal",
+    "/v1\\internal", "http://127.0.0.1/v1/internal", "//127.0.0.1/v1/internal",
+    "/health?/v1/internal", "/health#/v1/internal", "v1/internal", "/v1/internal%00",
+)  # fmt: skip
+
+
+async def test_no_spelling_of_a_path_registers_on_a_public_listener() -> None:
+    body = '{"hostname": "a", "mode": "proxy", "version": "1", "admin_url": "http://192.0.2.1"}'
+    async with serving(routes=PUBLIC_ROUTES) as served:
+        for spelling in SPELLINGS:
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+            writer.write(
+                f"POST {spelling}/gateways/register HTTP/1.1\r\nHost: localhost\r\n"
+                f"X-Gateway-Key: {KEY}\r\nAuthorization: Bearer {TOKEN}\r\n"
+                "X-Original-URL: /v1/internal/gateways/register\r\nConnection: close\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
+            async with asyncio.timeout(30):
+                status = (await reader.readline()).split()[1]
+            assert status in (b"400", b"404", b"405"), (spelling, status)
+            writer.close()
+        assert len(served.fleet.fleet) == 0

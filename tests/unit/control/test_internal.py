@@ -139,6 +139,8 @@ async def test_a_change_is_audited_and_a_repetition_is_not(
     [
         ({"mode": "nonsense"}, "mode"), ({"mode": 1}, "mode"), ({"hostname": " "}, "hostname"),
         ({"hostname": "a\nregister: forged"}, "hostname"), ({"hostname": None}, "hostname"),
+        ({"version": "1\x9b2J"}, "version"), ({"tenant_id": "a\u202eemca"}, "tenant_id"),
+        ({"admin_url": "http://a\u2028b"}, "admin_url"), ({"hostname": "a\u2066b"}, "hostname"),
         ({"version": None}, "version"), ({"capabilities": "rest"}, "capabilities"),
         ({"capabilities": [1]}, "capabilities"), ({"admin_url": "x" * 3000}, "admin_url"),
         ({"admin_url": "http://me:hunter2@10.0.0.1"}, "admin_url"),
@@ -156,6 +158,17 @@ async def test_wrong_fields_are_422_and_named(
     assert len(caller.served.fleet.fleet) == 0
     await caller.served.fleet.tick()
     assert "hunter2" not in said + caplog.text + str(caller.served.records.entries)
+
+
+@pytest.mark.parametrize("key", ["a\nregister: forged", "a\x1b[2J", "x\u2028y", "k" * 50_000])
+async def test_a_key_of_a_body_is_no_line_of_the_log(
+    caller: Caller, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = detail(await caller.register(endpoints={key: 1}), 422)
+    await caller.served.fleet.tick()
+    for text in (said, *caplog.messages, caller.served.records.entries[-1].message):
+        assert text.isprintable()
+        assert len(text) < 1_000
 
 
 @pytest.mark.parametrize(

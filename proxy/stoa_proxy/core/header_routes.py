@@ -14,7 +14,7 @@ from itertools import chain, product
 from typing import NamedTuple
 
 from stoa_proxy.core.model import HeaderValues, Route
-from stoa_proxy.core.persistent_map import PersistentMap
+from stoa_proxy.core.persistent_map import compact_items, edit_item
 from stoa_proxy.http.heads import RequestHead
 
 Routes = tuple[Route, ...]
@@ -145,7 +145,7 @@ def make_header_routes(routes: Routes) -> HeaderRoutes:
                 shape[values] = _sorted((*shape.get(values, ()), route))
     made = HeaderRoutes(_sorted(plain))
     for names, shape in found.items():
-        made = made.with_shape(names, _compact(shape))
+        made = made.with_shape(names, compact_items(shape, _FEW))
     return made
 
 
@@ -214,20 +214,9 @@ def _combinations(route: Route) -> Iterator[str]:
     return map(_SEPARATOR.join, product(*(values for _, values in route.headers)))
 
 
-def _compact(routes: dict[str, Routes]) -> Mapping[str, Routes]:
-    return routes if len(routes) <= _FEW else PersistentMap.from_items(routes)
-
-
 def _with_item(routes: Mapping[str, Routes], values: str, some: Routes) -> Mapping[str, Routes]:
     """Return a mapping in which a combination has these routes, or is not there without any."""
-    if isinstance(routes, PersistentMap):
-        if some:
-            return routes.with_item(values, some)
-        return routes.without(values) if values in routes else routes
-    edited = {**routes, values: some}
-    if not some:
-        del edited[values]
-    return _compact(edited)
+    return edit_item(routes, values, some or None, _FEW)
 
 
 def _rank(route: Route) -> tuple[int, str]:

@@ -70,3 +70,25 @@ class PersistentMap(Mapping[str, V]):
 
     def _with_part(self, index: int, part: Mapping[str, V]) -> PersistentMap[V]:
         return PersistentMap((*self._parts[:index], part, *self._parts[index + 1 :]))
+
+
+def edit_item(items: Mapping[str, V], key: str, value: V | None, few: int) -> Mapping[str, V]:
+    """Return a mapping in which `key` has this value, or is not there for None.
+
+    It is a dict of up to `few` items, which is copied, and a PersistentMap of more.
+    """
+    if isinstance(items, PersistentMap):
+        if value is not None:
+            return items.with_item(key, value)
+        return items.without(key) if key in items else items
+    edited = dict(items)
+    if value is not None:
+        edited[key] = value
+    else:
+        edited.pop(key, None)
+    return compact_items(edited, few)
+
+
+def compact_items(items: dict[str, V], few: int) -> Mapping[str, V]:
+    """Return a dict of up to `few` items as it is, and a PersistentMap of more."""
+    return items if len(items) <= few else PersistentMap.from_items(items)

@@ -161,6 +161,22 @@ pieces = st.sampled_from(
 paths = st.lists(st.one_of(pieces, st.text(max_size=4))).map("".join)
 
 
+def test_one_folder_may_have_any_number_of_routes() -> None:
+    routes = [route(f"/apis/r{number}", f"r{number}") for number in range(1500)]
+    found = RoutingTable.from_routes(routes)
+    assert found == table(*routes)
+    assert [matched(found, f"/apis/r{number}/x") for number in (0, 777, 1499)] == [
+        "r0", "r777", "r1499",
+    ]  # fmt: skip
+    moved = found.with_route(route("/apis/elsewhere", "r777"))
+    assert matched(moved, "/apis/r777/x") is None
+    assert matched(moved, "/apis/elsewhere") == "r777"
+    assert matched(found, "/apis/r777/x") == "r777", "the old table is untouched"
+    for number in range(1, 1500):
+        moved = moved.without_route(f"r{number}")
+    assert moved == table(routes[0])
+
+
 @given(paths, st.booleans())
 @example("@127.0.0.1:18191/x", False)
 @example(":18191/x", False)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stoa_proxy.core.persistent_map import PersistentMap
+from stoa_proxy.core.persistent_map import PersistentMap, edit_item
 
 KEYS = st.integers(0, 200).map(str)
 EDITS = st.lists(st.tuples(KEYS, st.none() | st.integers()), max_size=60)
@@ -44,3 +46,21 @@ def test_a_key_is_looked_up_as_in_a_dict(items: dict[str, int], key: str) -> Non
     else:
         with pytest.raises(KeyError):
             found[key]
+
+
+@given(EDITS, st.integers(0, 20))
+def test_edits_are_those_of_a_dict_however_many_items_there_are(
+    edits: list[tuple[str, int | None]], few: int
+) -> None:
+    current: Mapping[str, int] = {}
+    model: dict[str, int] = {}
+    for key, value in edits:
+        before, known = current, dict(current)
+        current = edit_item(current, key, value, few)
+        assert before == known, "what was there is not touched"
+        if value is None:
+            model.pop(key, None)
+        else:
+            model[key] = value
+        assert current == model
+        assert isinstance(current, PersistentMap) or len(current) <= few

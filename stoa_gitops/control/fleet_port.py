@@ -16,7 +16,7 @@ from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.principal import Principal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Published:
     """A document for one gateway, as it is sent.
 

@@ -3,6 +3,9 @@
 The ordinary STOA adapter writes to it by a call, as to a gateway in this process, so every guard of
 a cycle holds. It answers as the gateway would: with the version and the extensions that it
 registered with. Nothing that is written here reaches the gateway before it is published.
+
+Gateways of one document mostly have the same objects. They share these as a snapshot, until one of
+them is written to: that one has a copy then.
 """
 
 from __future__ import annotations
@@ -11,11 +14,13 @@ import asyncio
 import hashlib
 import json
 import logging
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import unquote
+from weakref import WeakValueDictionary
 
 from stoa_proxy.admin import saved_table
 from stoa_proxy.admin.api import AdminApi
@@ -27,7 +32,9 @@ from stoa_proxy.errors import ObjectRefused, TableUnusable
 from stoa_proxy.foundation.clock import SystemClock
 from stoa_proxy.http.heads import RequestHead, lower_names
 
+from stoa_gitops.control.fleet_port import Published
 from stoa_gitops.fleet.registration import TABLE, Registration
+from stoa_gitops.reconcile.plan_basis import DraftState
 
 log = logging.getLogger(__name__)
 
@@ -49,30 +56,64 @@ class TableContent:
     saved           the same without any credential, as the data plane's own file has it
     digest          SHA-256 of the lines; secret, because credentials could be guessed from it
     has_no_objects  there is none, not even one that is not for this gateway
+    tables          documents that have these lines, by generation, as long as they are served
     """
 
     lines: bytes = field(repr=False)
     saved: bytes = field(repr=False)
     digest: str = field(repr=False)
     has_no_objects: bool
+    tables: WeakValueDictionary[int, Published] = field(
+        default_factory=WeakValueDictionary, repr=False, compare=False
+    )
 
 
-class Draft(ABC):
+T = TypeVar("T")
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class Snapshot(Generic[T]):
+    """The objects of a draft, to which nobody writes any more; only the very same one is equal.
+
+    contents  what was made of them to be published, by the tenant that it is for
+    """
+
+    objects: T
+    contents: dict[str, TableContent] = field(default_factory=dict)
+
+
+class Draft(ABC, Generic[T]):
     """One gateway's draft; not for threads. `administer` is `adapter_sdk.info.InProcessAdmin`."""
 
-    def __init__(self, registration: Registration) -> None:
+    def __init__(self, registration: Registration, snapshot: Snapshot[T]) -> None:
         self.registration = registration
         self.is_torn = False
         """Whether something that was published before could not be taken over."""
+        # What the draft holds; nobody writes to it as long as there is a snapshot of it.
+        self._objects = snapshot.objects
+        self._snapshot: Snapshot[T] | None = snapshot
 
     def update_registration(self, registration: Registration) -> None:
         """Answer with another version, other extensions, and for another tenant from now on."""
         self.registration = registration
 
     @property
-    def state(self) -> tuple[object, ...]:
+    def snapshot(self) -> Snapshot[T]:
+        """The objects as they are: the very same snapshot until somebody writes."""
+        if self._snapshot is None:
+            self._snapshot = Snapshot(self._objects)
+        return self._snapshot
+
+    def take(self, snapshot: Any) -> None:
+        """Have the objects of another draft for the same audience, without writing them."""
+        self._objects, self._snapshot = snapshot.objects, snapshot
+
+    @property
+    def state(self) -> DraftState:
         """What stays equal until somebody writes, or the gateway says other things of itself."""
-        return self.registration, *self._version()
+        one = self.registration
+        answers = type(self), one.gateway_type, one.version, one.extensions, one.tenant_id
+        return DraftState(one, answers, self.snapshot)
 
     async def administer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, /
@@ -85,6 +126,8 @@ class Draft(ABC):
         )
         try:
             is_health = target.partition("?")[0] == _HEALTH
+            if method != "GET" and self._snapshot is not None:
+                self._objects, self._snapshot = self._fork(self._objects), None
             response = self._health() if is_health else self._handle(head, body)
         except Exception:
             log.exception("unexpected error in an admin request for %s", self.registration.name)
@@ -103,6 +146,7 @@ class Draft(ABC):
     def restore(self, saved: bytes) -> None:
         """Take over what was published by an earlier process; what cannot be read is left out."""
         name = self.registration.name
+        self._objects, self._snapshot = self._fork(self._objects), None
         try:
             problems = self._restore(saved_table.parse(saved))
         except (TableUnusable, ObjectRefused) as error:
@@ -119,6 +163,12 @@ class Draft(ABC):
 
         Gateways of one document have one content: it is made once and held once.
         """
+        made, tenant = self.snapshot.contents, self.registration.tenant_id
+        if tenant not in made:
+            made[tenant] = self._make_content(known)
+        return made[tenant]
+
+    def _make_content(self, known: Mapping[str, TableContent]) -> TableContent:
         lines = b"".join(self._lines())
         digest = hashlib.sha256(lines).hexdigest()
         has_no_objects = self._is_empty()
@@ -131,7 +181,7 @@ class Draft(ABC):
     def _handle(self, head: RequestHead, body: bytes) -> Respond: ...
 
     @abstractmethod
-    def _version(self) -> tuple[object, ...]: ...
+    def _fork(self, objects: T) -> T: ...
 
     @abstractmethod
     def _extensions(self) -> list[str]: ...
@@ -149,46 +199,58 @@ class Draft(ABC):
     def _is_empty(self) -> bool: ...
 
 
-def make_draft(registration: Registration) -> Draft:
-    """Return an empty draft for a gateway: a whole table of ours, or the routes of a real one."""
-    return TableDraft(registration) if registration.has_table else RouteDraft(registration)
+@dataclass(slots=True)
+class _Table:
+    """A store, and what of it came from ours without its credentials and was not written since."""
+
+    store: Store
+    bare_routes: Mapping[str, object] = field(default_factory=dict)
 
 
-class TableDraft(Draft):
+class TableDraft(Draft[_Table]):
     """The table of a gateway of ours: the admin API of the data plane itself, without engine."""
 
     def __init__(self, registration: Registration) -> None:
-        super().__init__(registration)
-        self._store = Store()
-        self._admin = self._make_admin()
-        # Objects that came from the store without their credentials and were not written since.
-        self._bare_routes: dict[str, object] = {}
+        super().__init__(registration, Snapshot(_Table(Store())))
+        self._admin: tuple[Store, AdminApi] | None = None
 
     def update_registration(self, registration: Registration) -> None:
         """Answer with another version, other extensions, and for another tenant from now on."""
-        is_same_tenant = registration.tenant_id == self.registration.tenant_id
+        if registration.tenant_id != self.registration.tenant_id:
+            self._admin = None
         super().update_registration(registration)
-        if not is_same_tenant:
-            self._admin = self._make_admin()
 
-    def _make_admin(self) -> AdminApi:
-        config = ProxyConfig(backends_allow=_ALL, tenant_id=self.registration.tenant_id or None)
-        return AdminApi(config, self._store, SystemClock())
+    def take(self, snapshot: Any) -> None:
+        """Have the objects of another draft for the same audience, without writing them."""
+        super().take(snapshot)
+        self._admin = None
+
+    @property
+    def _store(self) -> Store:
+        return self._objects.store
+
+    def _find_admin(self) -> AdminApi:
+        """Return the admin API of the store that the draft has now."""
+        if self._admin is None or self._admin[0] is not self._store:
+            tenant = self.registration.tenant_id or None
+            config = ProxyConfig(backends_allow=_ALL, tenant_id=tenant)
+            self._admin = self._store, AdminApi(config, self._store, SystemClock())
+        return self._admin[1]
+
+    def _fork(self, objects: _Table) -> _Table:
+        return _Table(objects.store.fork(), objects.bare_routes)
 
     def _handle(self, head: RequestHead, body: bytes) -> Respond:
-        answer = self._admin.handle(head, body)
+        answer = self._find_admin().handle(head, body)
         # No request goes through a draft, so none can be traced.
         return answer if isinstance(answer, Respond) else Respond(501)
-
-    def _version(self) -> tuple[object, ...]:
-        return self._store.version
 
     def _extensions(self) -> list[str]:
         return [name for name in self.registration.extensions if name != TABLE]
 
     def _restore(self, lines: Iterable[Mapping[str, Any]]) -> list[str]:
-        problems = saved_table.restore(self._store, list(lines), self._admin.parsers)
-        self._bare_routes = {
+        problems = saved_table.restore(self._store, list(lines), self._find_admin().parsers)
+        self._objects.bare_routes = {
             route.id: route
             for route in self._store.table.routes.values()
             if route.backend_auth is not None and not route.backend_auth.is_resolved
@@ -214,7 +276,7 @@ class TableDraft(Draft):
             auth = route.backend_auth
             if auth is None:  # most have none, and need no parsing
                 yield b'{"apis":' + content + b"}\n"
-            elif self._bare_routes.get(route_id) is route:
+            elif self._objects.bare_routes.get(route_id) is route:
                 yield _line("apis", {"id": route_id, "keep": True})
             else:
                 yield _line("apis", {**json.loads(content), "backend_auth": auth.as_body()})
@@ -234,7 +296,16 @@ class TableDraft(Draft):
             yield _line("consumers", {**view, "credentials": keys})
 
 
-class RouteDraft(Draft):
+@dataclass(slots=True)
+class _Routes:
+    """Routes by id, as JSON; `generation` counts writes, and no other draft has the `tag`."""
+
+    by_id: dict[str, bytes] = field(default_factory=dict)
+    generation: int = 0
+    tag: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+
+
+class RouteDraft(Draft[_Routes]):
     """The routes of a real gateway, which fetches these and nothing else.
 
     As at its admin API every POST is an upsert by id. Bodies are those of our adapter, which knows
@@ -242,9 +313,14 @@ class RouteDraft(Draft):
     """
 
     def __init__(self, registration: Registration) -> None:
-        super().__init__(registration)
-        self._routes: dict[str, bytes] = {}
-        self._generation = 0
+        super().__init__(registration, Snapshot(_Routes()))
+
+    @property
+    def _routes(self) -> dict[str, bytes]:
+        return self._objects.by_id
+
+    def _fork(self, objects: _Routes) -> _Routes:
+        return _Routes(objects.by_id.copy(), objects.generation)
 
     def _handle(self, head: RequestHead, body: bytes) -> Respond:
         parts = [unquote(part) for part in head.target.partition("?")[0].split("/")[2:]]
@@ -254,26 +330,24 @@ class RouteDraft(Draft):
             return self._list(head, parts[0])
         if len(parts) == 2 and head.method == "DELETE":
             is_known = parts[0] == "apis" and self._routes.pop(parts[1], None) is not None
-            self._generation += is_known
+            self._objects.generation += is_known
             return Respond(204 if is_known else 404)
         return problem(404, "Not found", "A gateway that fetches its routes has routes alone.")
 
     def _put(self, route: Mapping[str, Any]) -> Respond:
         is_new = route["id"] not in self._routes
         self._routes[route["id"]] = json.dumps(route, separators=(",", ":")).encode()
-        self._generation += 1
+        self._objects.generation += 1
         result = json.dumps({"id": route["id"], "status": "ok"}).encode()
         return Respond(201 if is_new else 200, _JSON, result)
 
     def _list(self, head: RequestHead, kind: str) -> Respond:
-        etag = f'"{id(self)}-{kind}-{self._generation if kind == "apis" else 0}"'
+        objects = self._objects
+        etag = f'"{objects.tag}-{kind}-{objects.generation if kind == "apis" else 0}"'
         if etag in head.values("if-none-match"):
             return Respond(304, (("ETag", etag),))
         items = self._routes.values() if kind == "apis" else ()
         return Respond(200, (*_JSON, ("ETag", etag)), b"[" + b",".join(items) + b"]")
-
-    def _version(self) -> tuple[object, ...]:
-        return (self._generation,)
 
     def _extensions(self) -> list[str]:
         return [TRUSTED]

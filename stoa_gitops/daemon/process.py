@@ -376,7 +376,7 @@ class Process:
         await self._published.prepare(instance)
         self._runtime.publish()
         forced = self._operations.take_forced(instance.name)
-        draft, is_published = self._published.draft_state(instance)
+        draft, is_published = self._published.draft_of(instance)
         # What somebody asked for, or a gateway that started anew, gets a whole cycle.
         is_asked = set(why) != {INTERVAL} or not is_published
         result = await reconcile_gateway(

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from stoa_gitops.control.fleet_port import Acknowledged, Published
 from stoa_gitops.daemon.draft_table import Draft, TableContent
@@ -48,7 +48,7 @@ class PublishedGateway:
     concluded  state of the draft for which the last publication succeeded, or was not needed
     """
 
-    draft: Draft
+    draft: Draft[Any]
     seen_at: float
     record: PublishedRecord | None = None
     version: Publication | None = None
@@ -91,8 +91,16 @@ def audience_of(registration: Registration) -> tuple[str, bool]:
 
 
 def as_table(generation: int, content: TableContent) -> Published:
-    """Return a content as a document for a gateway of ours; its form is `saved_table`'s."""
+    """Return a content as a document for a gateway of ours; its form is `saved_table`'s.
+
+    Gateways that have as many publications behind them get the very same one.
+    """
+    known = content.tables.get(generation)
+    if known is not None:
+        return known
     header = {"stoa_proxy_table": 1, "generation": generation}
     whole = json.dumps(header, separators=(",", ":")).encode() + b"\n" + content.lines
     digest = hashlib.sha256(whole).hexdigest()
-    return Published(digest, whole + json.dumps({"sha256": digest}).encode() + b"\n")
+    table = Published(digest, whole + json.dumps({"sha256": digest}).encode() + b"\n")
+    content.tables[generation] = table
+    return table

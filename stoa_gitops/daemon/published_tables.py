@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from stoa_gitops.adapter_sdk.info import InProcessAdmin
@@ -26,7 +26,8 @@ from stoa_gitops.control.fleet_port import (
     TableAcknowledged,
 )
 from stoa_gitops.control.process_port import Conflict, NotReady
-from stoa_gitops.daemon.draft_table import TableContent, make_draft
+from stoa_gitops.daemon.draft_table import Draft, TableContent
+from stoa_gitops.daemon.drafts import Drafts
 from stoa_gitops.daemon.publication import (
     Publication,
     PublishedGateway,
@@ -96,6 +97,7 @@ class PublishedTables:
         self._refused: dict[str, float] = {}
         # Gateways of one document have one content; it is held once.
         self._contents: WeakValueDictionary[str, TableContent] = WeakValueDictionary()
+        self._drafts = Drafts()
 
     # cycles
 
@@ -104,10 +106,10 @@ class PublishedTables:
         entry = self._entries.get(instance.registration_id)
         return entry.draft.administer if entry is not None and instance.is_pulling else None
 
-    def draft_state(self, instance: GatewayInstance) -> tuple[object, bool]:
-        """Return the state of a gateway's draft, None without one, and whether it is published."""
+    def draft_of(self, instance: GatewayInstance) -> tuple[Draft[Any] | None, bool]:
+        """Return a gateway's draft, None without one, and whether it is published as it is."""
         entry = self._entries.get(instance.registration_id) if instance.is_pulling else None
-        return (entry.draft.state, entry.is_concluded) if entry is not None else (None, False)
+        return (entry.draft, entry.is_concluded) if entry is not None else (None, False)
 
     async def prepare(self, instance: GatewayInstance) -> None:
         """Have a draft for a gateway: what was published for it before; raises StoreError."""
@@ -118,9 +120,7 @@ class PublishedTables:
         entry = self._entries.get(gateway_id)
         if entry is None or entry.draft.registration.has_table != registration.has_table:
             record = await self._store.read_published(gateway_id)
-            draft = make_draft(registration)
-            if record is not None:
-                draft.restore(record.saved)
+            draft = self._drafts.make(registration, b"" if record is None else record.saved)
             self._entries[gateway_id] = entry = PublishedGateway(draft, self._monotonic(), record)
         entry.draft.update_registration(registration)
 

@@ -11,6 +11,7 @@ from stoa_gitops.operations.plan import prepare_failure
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile.cycle import CycleResult, cycle
 from stoa_gitops.reconcile.forced import Forced
+from stoa_gitops.reconcile.plan_basis import OwnDraft
 from stoa_gitops.reconcile.session import Assignment
 from stoa_gitops.reconcile.settled import cycle_unless_settled
 
@@ -24,13 +25,13 @@ async def reconcile_gateway(
     catalog: Catalog,
     assignment: Assignment,
     forced: Forced | None = None,
-    draft: object = None,
+    draft: OwnDraft | None = None,
     *,
     is_asked: bool = False,
 ) -> CycleResult:
     """Run one cycle, in which the plan that somebody `forced` is applied though guards hold it.
 
-    With the state of a `draft` of ours only where something moved since the last one
+    With a `draft` of ours only where something moved since the last one
     (`reconcile.settled`), or where it `is_asked` for.
 
     A gateway for which no session can be made is a result, too. Raises StoreError when nothing can

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from stoa_gitops.errors import LeaseHeld
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Report, Status
 from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.planning import frees_places, has_ended_rights
+from stoa_gitops.planning import InventoryUpdates, frees_places, has_ended_rights
 from stoa_gitops.reconcile.forced import Forced
 from stoa_gitops.reconcile.session import Assignment, GatewaySession, Prepared
 
@@ -34,6 +34,7 @@ class CycleResult:
     reason       why the gateway could not be read: a name of errors.py, empty where it could
     suspended    who or what suspended the gateway, as a message; empty where it is not
     is_settled   it is that of an earlier cycle: nothing has moved since (`settled`)
+    updates      what the store had to learn beside the outcomes
     """
 
     report: Report
@@ -43,6 +44,7 @@ class CycleResult:
     reason: str = ""
     suspended: str = ""
     is_settled: bool = False
+    updates: InventoryUpdates = field(default_factory=InventoryUpdates)
 
 
 async def cycle(
@@ -81,7 +83,8 @@ async def cycle(
     # Somebody waits for a place that is free now, or lost a right first: the next plan goes on.
     is_due = is_ok and (frees_places(plan) or has_ended_rights(plan))
     next_check = prepared.started_at if is_due else prepared.next_check
-    return CycleResult(report, is_ok, next_check, pause, suspended=suspended)
+    updates = prepared.inventory_updates
+    return CycleResult(report, is_ok, next_check, pause, suspended=suspended, updates=updates)
 
 
 async def prepare_plan(

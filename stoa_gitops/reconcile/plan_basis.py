@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stoa_gitops.model.identity import is_unchanged
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.resources import AppliedRecord
 from stoa_gitops.model.secret_rights import SecretRights
 from stoa_gitops.reconcile.suspension import suspension_message
 from stoa_gitops.store import StoredState
@@ -23,16 +25,43 @@ same, and are looked at one after another. It is what a rotated secret may be no
 
 
 @dataclass(frozen=True, slots=True)
+class DraftState:
+    """A draft at one moment: equal as long as nobody wrote, and the gateway says the same.
+
+    registration  all that the gateway says of itself
+    answers       what of that decides how its draft answers, and for whom it is
+    snapshot      its objects: those of two drafts are the same where this is the same object
+    """
+
+    registration: object
+    answers: Hashable
+    snapshot: object
+
+
+class OwnDraft(Protocol):
+    """The actual state of a gateway where it is our own."""
+
+    @property
+    def state(self) -> DraftState:
+        """Return it as it is now."""
+        ...
+
+    def take(self, snapshot: Any) -> None:
+        """Have the objects of another draft with the same answers, without writing them."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlanBasis:
     """What decides about the plan of a gateway whose actual state is our own, at one moment.
 
-    draft    equal as long as nobody wrote to the draft, and the gateway said the same of itself
-    secrets  reference as text -> HMAC of its value, None when it does not resolve
+    references  to the secrets that a plan needs, as (tenant, text)
+    secrets     reference as text -> HMAC of its value, None when it does not resolve
     """
 
     assignment: Assignment
-    draft: object
+    draft: DraftState
     stored: StoredState
+    references: frozenset[tuple[str, str]]
     secrets: Mapping[str, str | None]
     read_at: datetime
 
@@ -57,6 +86,45 @@ class PlanBasis:
             and _circumstances(self.stored) == _circumstances(other.stored)
             and self.secrets == other.secrets
         )
+
+    def is_like(self, other: PlanBasis) -> bool:
+        """Whether a plan from the other one, of another gateway, would be this one's but for names.
+
+        Both `can_settle`, and nothing is due between the two.
+        """
+        ours, theirs = self.assignment, other.assignment
+        return (
+            self.draft.snapshot is other.draft.snapshot
+            and self.draft.answers == other.draft.answers
+            and self.has_same_references(theirs, other.stored.records)
+            and ours.tenant == theirs.tenant
+            and _without_name(ours) == _without_name(theirs)
+            and _past(self.stored) == _past(other.stored)
+            and self.secrets == other.secrets
+        )
+
+    def has_same_references(
+        self, assignment: Assignment, records: Mapping[Key, AppliedRecord]
+    ) -> bool:
+        """Whether a plan for these needs the same secrets."""
+        ours, before = self.assignment, self.stored.records
+        return (
+            is_unchanged(ours.desired.resources, assignment.desired.resources)
+            and ours.broken == assignment.broken
+            and (is_unchanged(before, records) or before == records)
+        )
+
+
+def _without_name(assignment: Assignment) -> tuple[object, ...]:
+    """Return the document, and what it asks, without what each of its gateways has of its own."""
+    instance, desired = assignment.instance, assignment.desired
+    anybody = replace(instance, name="", display_name="", base_url="", registration_id="")
+    return instance.document, anybody, replace(desired, gateway="", resources={})
+
+
+def _past(stored: StoredState) -> tuple[object, ...]:
+    """Return what was applied to a gateway before, but for the records: here, there or nowhere."""
+    return stored.base_url and stored.base_url == stored.scope.base_url, stored.others
 
 
 def _circumstances(stored: StoredState) -> tuple[object, ...]:

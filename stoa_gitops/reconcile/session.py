@@ -13,11 +13,10 @@ from stoa_gitops.adapter_sdk.contract import AdapterResult
 from stoa_gitops.adapter_sdk.guarded_losses import guarded
 from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.errors import LeaseHeld
-from stoa_gitops.model.catalog import DEFAULT_OWNER
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome
-from stoa_gitops.model.plan import Hold, Plan
+from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.principal import Principal
 from stoa_gitops.model.resources import ActualState, DesiredState, Resource
 from stoa_gitops.model.secret_rights import SecretRights
@@ -30,20 +29,19 @@ from stoa_gitops.planning import (
     plan_adoption,
     replan,
 )
-from stoa_gitops.reconcile import quarantine
+from stoa_gitops.reconcile import guards, quarantine
 from stoa_gitops.reconcile.gateway_writer import GatewayWriter
 from stoa_gitops.reconcile.lease import leased
-from stoa_gitops.reconcile.plan_basis import PlanBasis, RecentSecrets
+from stoa_gitops.reconcile.plan_basis import DraftState, PlanBasis, RecentSecrets
 from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.recorder import Recorder
+from stoa_gitops.reconcile.shared_plans import SharedPlans
 from stoa_gitops.reconcile.spec_resolver import SpecResolver
 from stoa_gitops.reconcile.suspension import suspension_message
 from stoa_gitops.reconcile.unsuitable_secrets import UnsuitableSecrets, find_unsuitable
 from stoa_gitops.secrets import SecretResolver
 from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store, StoredState
 
-BASE_URL_CHANGED = "BaseUrlChanged"
-OWNER_CHANGED = "OwnerChanged"
 OVERTAKEN = "another process applied to this gateway meanwhile; nothing was applied, plan again"
 
 
@@ -114,6 +112,7 @@ class SessionContext:
     principal: Principal
     recent: RecentSecrets = field(default_factory=RecentSecrets)
     unsuitable: UnsuitableSecrets = field(default_factory=UnsuitableSecrets)
+    plans: SharedPlans = field(default_factory=SharedPlans)
 
 
 class GatewaySession:
@@ -129,6 +128,11 @@ class GatewaySession:
         self._context = context
         self.cache = cache or PlanCache()
 
+    @property
+    def plans(self) -> SharedPlans:
+        """Plans that gateways in one state share."""
+        return self._context.plans
+
     async def observe_all(self, *, for_documents: bool = False) -> ActualState:
         """Read the gateway without an inventory; `for_documents`: all that documents can say."""
         health = await self.driver.health()
@@ -141,17 +145,19 @@ class GatewaySession:
         """Return who or what suspends the gateway now, as a message; empty where nothing does."""
         if assignment.instance.suspended:
             return f"suspended by {assignment.instance.source}"
-        return suspension_message((await self._read_stored(assignment)).conditions)
+        return suspension_message((await self.read_stored(assignment)).conditions)
 
-    async def read_basis(self, assignment: Assignment, draft: object) -> PlanBasis:
+    async def read_basis(self, assignment: Assignment, draft: DraftState) -> PlanBasis:
         """Read what decides about a plan beside the `draft`, which is ours; raises StoreError."""
-        now, stored = self._context.clock(), await self._read_stored(assignment)
-        needed = await self._find_references(assignment, stored)
+        now, stored = self._context.clock(), await self.read_stored(assignment)
+        needed = self.plans.find_references(assignment, stored.records)
+        if needed is None:
+            needed = await self._find_references(assignment, stored)
         rights = assignment.desired.rights
         secrets = await self._context.recent.find(
             needed, rights, lambda: self._hash(needed, rights)
         )
-        return PlanBasis(assignment, draft, stored, secrets, now)
+        return PlanBasis(assignment, draft, stored, needed, secrets, now)
 
     # -- the first half: what would change --------------------------------------------------------
 
@@ -165,7 +171,7 @@ class GatewaySession:
 
     async def load_desired(self, run: Run) -> Desired:
         """Step 2, desired: add to the desired state what the store knows; raises StoreError."""
-        return Desired(run, await self._read_stored(run.assignment))
+        return Desired(run, await self.read_stored(run.assignment))
 
     async def observe(self, desired: Desired) -> ActualState:
         """Step 3, observe: read all objects; with an `error` where that failed. Never raises."""
@@ -252,31 +258,8 @@ class GatewaySession:
         )
 
     def guard(self, prepared: Prepared) -> Prepared:
-        """Step 5, guard: hold what may be a mistake until a person forces it.
-
-        The prune budget is part of the plan (`planning.prune_budget`). Here everything is held
-        where the base URL is not the one that was applied to: that may be another gateway; and
-        where a catalog without a name meets a gateway of one with a name, which it may be itself.
-        """
-        plan, stored = prepared.plan, prepared.stored
-        if stored is None or not plan.complete:
-            return prepared
-        before, now = stored.base_url, stored.scope.base_url
-        if before is not None and before != now:
-            message = (
-                f"baseUrl was {before} when this gateway was last applied and is {now} now; "
-                "if that is the gateway you mean, repeat with --force"
-            )
-            return _held(prepared, BASE_URL_CHANGED, message)
-        is_lasting = not prepared.assignment.instance.is_embedded
-        if stored.scope.owner == DEFAULT_OWNER and stored.others and is_lasting:
-            message = (
-                "this catalog has no name, and this state folder applied the catalog "
-                f"{' and '.join(stored.others)} to the gateway: is catalog.yaml missing? All its "
-                "objects are those of another catalog then; if that is meant, repeat with --force"
-            )
-            return _held(prepared, OWNER_CHANGED, message)
-        return prepared
+        """Step 5, guard: hold what may be a mistake until a person forces it; see `guards`."""
+        return guards.hold_doubtful(prepared)
 
     def unreadable(self, run: Run, error: str, reason: str | None, retry_after: float) -> Prepared:
         """Return the incomplete plan of a gateway that could not be read: it changes nothing."""
@@ -297,26 +280,35 @@ class GatewaySession:
         LeaseHeld while another process writes to the gateway or when one did since the plan was
         made, StoreError when outcomes cannot be recorded.
         """
-        plan, stored, shared = prepared.plan, prepared.stored, self._context
-        assert stored is not None  # a complete plan has a stored state
-        held = frozenset() if force else plan.held_keys
+        held = frozenset() if force else prepared.plan.held_keys
         desired = prepared.assignment.desired
-        resolver = SpecResolver(desired.owner, shared.secrets, desired.rights, desired.files)
-        async with leased(shared.store, plan.gateway, shared.principal.subject, shared.clock):
+        resolver = SpecResolver(desired.owner, self._context.secrets, desired.rights, desired.files)
+        skipped = (desired.resources.get(skip.key) for skip in prepared.plan.skipped)
+        waiting = [resource for resource in skipped if resource is not None]
+        async with (
+            self.recording(prepared, digest) as recorder,
+            self.driver.execution(
+                resolver, held=held, as_archive=as_archive, waiting=waiting
+            ) as execution,
+            contextlib.aclosing(execution.apply(prepared.plan.changes)) as batches,
+        ):
+            yield GatewayWriter(execution, batches, resolver, recorder)
+
+    @contextlib.asynccontextmanager
+    async def recording(self, prepared: Prepared, digest: str) -> AsyncIterator[Recorder]:
+        """Hold the lease of the gateway, and record what was done under it; raises as `write`."""
+        shared, stored = self._context, prepared.stored
+        assert stored is not None  # a complete plan has a stored state
+        async with leased(
+            shared.store, prepared.plan.gateway, shared.principal.subject, shared.clock
+        ):
             # Another process may have written to the gateway between planning and this lease.
-            latest = await self._read_stored(prepared.assignment)
+            latest = await self.read_stored(prepared.assignment)
             if latest.last_cycle != stored.last_cycle:
                 raise LeaseHeld(OVERTAKEN)
-            recorder = self._recorder(prepared, stored, digest)
-            waiting = [r for s in plan.skipped if (r := desired.resources.get(s.key)) is not None]
+            recorder = self._recorder(prepared, latest, digest)
             try:
-                async with (
-                    self.driver.execution(
-                        resolver, held=held, as_archive=as_archive, waiting=waiting
-                    ) as execution,
-                    contextlib.aclosing(execution.apply(plan.changes)) as batches,
-                ):
-                    yield GatewayWriter(execution, batches, resolver, recorder)
+                yield recorder
             finally:
                 # Shielded: a cancelled cycle has written to the gateway, and the store must know.
                 await asyncio.shield(recorder.write_outcomes())
@@ -336,7 +328,8 @@ class GatewaySession:
 
     # -- shared -----------------------------------------------------------------------------------
 
-    async def _read_stored(self, assignment: Assignment) -> StoredState:
+    async def read_stored(self, assignment: Assignment) -> StoredState:
+        """Read what the store knows of the gateway; raises StoreError."""
         scope, resources = scope_of(assignment), assignment.desired.resources
         stored = await self._context.store.read_state(scope, self.cache.stored, resources)
         self.cache.stored = stored
@@ -385,12 +378,6 @@ class GatewaySession:
             self._context.secrets.resolve_all, sorted(needed), rights
         )
         return await self._context.store.hash_secrets(resolved)
-
-
-def _held(prepared: Prepared, reason: str, message: str) -> Prepared:
-    """Return a plan of which every change is held."""
-    hold = Hold(reason, message, tuple(change.key for change in prepared.plan.changes))
-    return replace(prepared, plan=replace(prepared.plan, holds=(*prepared.plan.holds, hold)))
 
 
 def scope_of(assignment: Assignment) -> Scope:

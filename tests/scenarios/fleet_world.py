@@ -155,7 +155,7 @@ class FleetWorld:
             prepared = await prepare_gateway_plan(self.workspace, catalog, instance)
             digest = PlanSet(prepared.plan.revision, (prepared.plan,)).digest
             forced = Forced(digest[:8], Principal("anna", PrincipalKind.LOCAL_USER))
-        draft, is_published = self.published.draft_state(instance)
+        draft, is_published = self.published.draft_of(instance)
         is_asked = is_asked or not is_published
         result = await reconcile_gateway(
             self.workspace, catalog, assignment, forced, draft, is_asked=is_asked

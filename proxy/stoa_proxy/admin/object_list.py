@@ -48,9 +48,13 @@ class ObjectList:
         """The strong entity tag of the list, quotes included (RFC 9110, 8.8.3)."""
         return f'"{self._tag}-{self._generation}"'
 
-    def copy(self) -> ObjectList:
-        """Return a list of the same objects, to be changed aside and adopted."""
-        other = ObjectList(self._tag)
+    def copy(self, tag: str = "") -> ObjectList:
+        """Return a list of the same objects, to be changed aside and adopted.
+
+        One with a `tag` of its own is never adopted: both may change, and no entity tag of one is
+        that of the other.
+        """
+        other = ObjectList(tag or self._tag)
         other.adopt(self)
         other._compressed, other._ids = self._compressed.copy(), self._ids.copy()
         return other

@@ -51,7 +51,7 @@ class Store:
         self, policy_types: PolicyRegistry = POLICIES, default: Route | None = None
     ) -> None:
         # Part of each entity tag, so that one of before a restart is not taken for a current one.
-        boot = uuid.uuid4().hex[:12]
+        boot = _make_tag()
         self.policy_types = policy_types
         self.table = RoutingTable(default=None if default is None else Match(0, (default,)))
         self.routes = ObjectList(f"{boot}-r")
@@ -140,6 +140,17 @@ class Store:
         draft.on_change = {}
         draft.changes = None if self.changes is None else []
         return draft
+
+    def fork(self) -> Store:
+        """Return a store of the same objects that goes its own way: both may change.
+
+        What it holds is shared as in a `copy`; the entity tags of its lists are its own.
+        """
+        other, tag = self.copy(), _make_tag()
+        other.routes = self.routes.copy(f"{tag}-r")
+        other.policies = self.policies.copy(f"{tag}-p")
+        other.consumers = self.consumers.copy(f"{tag}-c")
+        return other
 
     def adopt(self, draft: Store, source: TableSource | None) -> None:
         """Become what a copy of this store has become, as one change.
@@ -285,3 +296,7 @@ class Store:
         return {
             route.api_id for route in routes if route.plans or self._policies_of.ids_of(route.id)
         }
+
+
+def _make_tag() -> str:
+    return uuid.uuid4().hex[:12]

@@ -83,7 +83,12 @@ def write_records(db: Utils, scope: Scope, records: Iterable[AppliedRecord], now
         for record in records
     ]
     if rows:
-        db.table("inventory").insert_all(rows, replace=True)
+        names = list(rows[0])
+        db.conn.executemany(
+            f"INSERT OR REPLACE INTO inventory ({', '.join(names)}) "  # noqa: S608
+            f"VALUES ({', '.join(f':{name}' for name in names)})",
+            rows,
+        )
         _lift_quarantine(db, scope, (str(row["key"]) for row in rows))
 
 

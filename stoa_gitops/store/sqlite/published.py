@@ -48,7 +48,11 @@ def write_record(db: Utils, record: PublishedRecord) -> None:
         "revision": record.revision,
         "published_at": time_text(record.published_at),
     }
-    db.table("published").insert(row, replace=True)
+    db.execute(
+        "INSERT OR REPLACE INTO published (gateway, generation, hmac, content, revision, "
+        "published_at) VALUES (:gateway, :generation, :hmac, :content, :revision, :published_at)",
+        row,
+    )
     _drop_unused(db)
 
 

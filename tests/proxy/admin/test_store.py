@@ -259,3 +259,19 @@ def test_an_api_with_two_policies_takes_about_two_kibibytes() -> None:
     finally:
         tracemalloc.stop()
     assert held / 500 < 2500
+
+
+def test_a_fork_goes_its_own_way_and_no_entity_tag_of_it_is_one_of_the_other() -> None:
+    store = Store()
+    body = route_body("https://b.test", id="r1")
+    store.put_route(*parse_route(Body(body), GUARD, SCOPE))
+    fork = store.fork()
+    assert (fork.routes.get("r1"), list(fork.table.routes)) == (store.routes.get("r1"), ["r1"])
+    seen = {*store.version, *fork.version}
+    assert len(seen) == 6
+    for one, name in ((store, "r2"), (fork, "r3")):
+        one.put_route(*parse_route(Body(body | {"id": name}), GUARD, SCOPE))
+        assert one.routes.etag not in seen
+        seen.add(one.routes.etag)
+    assert (list(store.routes), list(fork.routes)) == (["r1", "r2"], ["r1", "r3"])
+    assert (sorted(store.table.routes), sorted(fork.table.routes)) == (["r1", "r2"], ["r1", "r3"])

@@ -14,15 +14,10 @@ from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.reconcile.cycle import apply_plan, prepare_plan
+from stoa_gitops.reconcile.guards import BASE_URL_CHANGED, OWNER_CHANGED
 from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.quarantine import refusals
-from stoa_gitops.reconcile.session import (
-    BASE_URL_CHANGED,
-    OVERTAKEN,
-    OWNER_CHANGED,
-    Assignment,
-    scope_of,
-)
+from stoa_gitops.reconcile.session import OVERTAKEN, Assignment, scope_of
 from stoa_gitops.reconcile.suspension import suspend
 from stoa_gitops.store import CycleEntry
 from tests.unit.reconcile.rig import Rig, rig

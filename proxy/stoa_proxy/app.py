@@ -135,6 +135,8 @@ class Gateway:
         keys = self.pipeline.states.of(KeySets)
         keys.realm, keys.realm_services = config.realm, partial(self._engine.services_of, OPERATOR)
         self._port: int | None = None
+        # Of several processes one checks backends: which, their parent says.
+        self._leads = place is None
         self._lag = LoopLag()
         self._keep_files(config, clock)
         self._access_logs = AccessLogWriter(
@@ -221,7 +223,7 @@ class Gateway:
         if self._exporter is not None:
             self._exporter.start()
         if self.pipeline.forwards and self._engine.serves_here:
-            self._health_checker.start()
+            self._health_checker.start(leads=self._leads)
             self.store.on_change["health checks"] = self._health_checker.update
         for file in self._files:
             file.start()
@@ -247,6 +249,11 @@ class Gateway:
         await asyncio.gather(*leaving)
         for file in self._files:
             await file.stop()
+
+    def lead_checks(self) -> None:
+        """Check backends for all processes of this gateway, from now on."""
+        self._leads = True
+        self._health_checker.lead()
 
     async def _write_last(self) -> None:
         """Send lines and spans: there are connections still, and no more requests."""

@@ -1,7 +1,8 @@
 """Asks backends that share a route with others whether they are well, as their routes say.
 
 One loop for each tenant, backend and check, however many routes have it. A loop ends when no route
-of the table has it any more, and at the end of the process.
+of the table has it any more, and at the end of the process. Of several processes of a gateway one
+checks, and tells the others (`workers.links`).
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ Pause = Callable[[float], Awaitable[None]]
 
 
 class HealthChecker:
-    """Runs the loops from `start` to `stop`; `update` them when the table may have changed."""
+    """Runs the loops from `start` to `stop`; `update` them when the table may have changed.
+
+    With `leads` False another process of this gateway checks, until this one is to `lead`.
+    """
 
     def __init__(
         self,
@@ -55,15 +59,21 @@ class HealthChecker:
         # How much longer pauses are than asked for, by tenant.
         self._stretch: dict[str, float] = {}
         self._is_running = False
+        self._leads = True
         self._seen: object = None
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(self) -> None:
+    def start(self, *, leads: bool = True) -> None:
         """Check what the table has, from now on."""
-        self._is_running = True
+        self._is_running, self._leads = True, leads
         self._seen = None
+        self.update()
+
+    def lead(self) -> None:
+        """Check from now on, beginning with what is known."""
+        self._leads, self._seen = True, None
         self.update()
 
     async def stop(self) -> None:
@@ -127,6 +137,8 @@ class HealthChecker:
         self._health.watch(wanted)
         for gone in self._tasks.keys() - wanted:
             self._tasks.pop(gone).cancel()
+        if not self._leads:
+            return
         loop = asyncio.get_running_loop()
         for probed in wanted - self._tasks.keys():
             self._tasks[probed] = loop.create_task(self._run(probed))

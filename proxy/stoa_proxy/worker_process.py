@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from stoa_proxy.admin.replication import changes_of
 from stoa_proxy.app import Gateway, WorkerPlace
+from stoa_proxy.core.backend_health import BackendHealth, SharedVerdict
 from stoa_proxy.core.quotas import QuotaCounters
 from stoa_proxy.core.shared_quotas import SharedQuotaCounters
 from stoa_proxy.engine_choice import choose_loop
@@ -29,6 +30,7 @@ from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
 from stoa_proxy.foundation.allocator import tune_malloc
 from stoa_proxy.foundation.breather import Breather
 from stoa_proxy.workers.channel import Channel, Message
+from stoa_proxy.workers.checking import read_verdicts, verdicts_message
 from stoa_proxy.workers.log_relay import RelayHandler
 from stoa_proxy.workers.paths import RelayedPaths, read_head, response_values
 from stoa_proxy.workers.shared_state import SharedState, WorkerSettings
@@ -104,6 +106,8 @@ class Worker:
         quotas = self._gateway.pipeline.states.of(QuotaCounters)
         assert isinstance(quotas, SharedQuotaCounters), "those of all processes"
         self._quotas = quotas
+        self._health = self._gateway.pipeline.states.of(BackendHealth)
+        self._health.on_verdict = self._tell_verdict
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_listening = False
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -127,6 +131,12 @@ class Worker:
             case "collect":
                 self._send_report()
                 self._channel.reply(message, {})
+            case "check":
+                self._gateway.lead_checks()
+            case "verdicts":
+                self._health.take_verdicts(read_verdicts(message))
+            case "tell verdicts":
+                self._channel.send(verdicts_message(self._health.verdicts()))
             case "ask":
                 self._begin(self._answer(message))
             case "drain":
@@ -194,6 +204,9 @@ class Worker:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _tell_verdict(self, verdict: SharedVerdict) -> None:
+        self._channel.send(verdicts_message([verdict]))
 
     def _send_report(self) -> None:
         """Send what was counted: metrics since the start, the rest since the last report."""

@@ -8,7 +8,7 @@ a backend. So it outlives a swap, and no tenant's requests decide for another on
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -48,6 +48,20 @@ class Probed(NamedTuple):
     backend: Backend
     check: ActiveCheck
 
+    @property
+    def name(self) -> str:
+        """The same text in all processes of a gateway."""
+        check = [*self.check._replace(statuses=frozenset()), sorted(self.check.statuses)]
+        return repr((self.tenant, self.backend.url, check))
+
+
+class SharedVerdict(NamedTuple):
+    """What the checks of one backend say, for another process that does not check it."""
+
+    name: str
+    is_healthy: bool
+    trouble: str
+
 
 @dataclass(slots=True)
 class _Verdict:
@@ -85,6 +99,8 @@ class BackendHealth(PolicyState):
         self._failing: dict[str, OrderedDict[tuple[str, Backend], _Failing]] = {}
         self._checks = {"healthy": 0, "unhealthy": 0}
         self._ejections = 0
+        # Told what checks say where that is news.
+        self.on_verdict: Callable[[SharedVerdict], None] | None = None
 
     def families(self) -> Iterable[MetricFamily]:
         """Return what checks and requests found, with series that do not grow with backends."""
@@ -174,21 +190,42 @@ class BackendHealth(PolicyState):
         verdict = self._verdicts.get(probed)
         if verdict is None:
             return False
-        is_good = not trouble
+        is_good, before = not trouble, (verdict.is_healthy, verdict.trouble)
         self._checks["healthy" if is_good else "unhealthy"] += 1
         verdict.trouble = trouble
         if is_good is verdict.is_healthy:
             verdict.row = 0
-            return False
-        verdict.row += 1
-        if verdict.row < (probed.check.healthy if is_good else probed.check.unhealthy):
-            return False
-        verdict.is_healthy, verdict.row = is_good, 0
-        if is_good:
+        else:
+            verdict.row += 1
+            if verdict.row >= (probed.check.healthy if is_good else probed.check.unhealthy):
+                self._set(probed, verdict, is_healthy=is_good)
+        if self.on_verdict is not None and before != (verdict.is_healthy, trouble):
+            self.on_verdict(SharedVerdict(probed.name, verdict.is_healthy, trouble))
+        return verdict.is_healthy is not before[0]
+
+    def take_verdicts(self, verdicts: Iterable[SharedVerdict]) -> None:
+        """Take over what another process found by its checks, of what is `watch`ed here."""
+        named = {one.name: one for one in verdicts}
+        for probed, verdict in self._verdicts.items() if named else ():
+            found = named.get(probed.name)
+            if found is not None:
+                verdict.trouble = found.trouble
+                self._set(probed, verdict, is_healthy=found.is_healthy)
+
+    def verdicts(self) -> list[SharedVerdict]:
+        """Return what there is against backends."""
+        return [
+            SharedVerdict(probed.name, verdict.is_healthy, verdict.trouble)
+            for probed, verdict in self._verdicts.items()
+            if verdict.trouble or not verdict.is_healthy
+        ]
+
+    def _set(self, probed: Probed, verdict: _Verdict, *, is_healthy: bool) -> None:
+        verdict.is_healthy, verdict.row = is_healthy, 0
+        if is_healthy:
             self._sick.discard(probed)
         else:
             self._sick.add(probed)
-        return True
 
     def watch(self, wanted: Collection[Probed]) -> None:
         """Keep verdicts of these from now on, and forget all others."""

@@ -36,7 +36,8 @@ class WorkerLink:
     """One process of a worker, from its start to its end.
 
     `applied` is the number of the last change that it has; it `serves` from when it was told to
-    listen. `missed` are beats that did not come. `relay` answers a request of an own path.
+    listen. `missed` are beats that did not come. `relay` answers a request of an own path,
+    `on_verdicts` is told what checks of backends found.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class WorkerLink:
         channel: Channel,
         on_report: Callable[[Mapping[str, Any]], None],
         relay: Callable[[WorkerLink, Message], None],
+        on_verdicts: Callable[[WorkerLink, Message], None],
     ) -> None:
         self.number = settings.number
         self.process = process
@@ -57,6 +59,7 @@ class WorkerLink:
         self.listening_since: float | None = None
         self._on_report = on_report
         self._relay = relay
+        self._on_verdicts = on_verdicts
         self._moved = asyncio.Event()
         self._outbox: deque[Post] = deque()
         self._filled = asyncio.Event()
@@ -135,6 +138,8 @@ class WorkerLink:
                 self.applied = message.values["number"]
             case "relay":
                 self._relay(self, message)
+            case "verdicts":
+                self._on_verdicts(self, message)
             case "log":
                 write_record(message.values, self.number)
         self._wake()

@@ -18,6 +18,7 @@ from stoa_proxy.foundation.metric_readings import Reading
 from stoa_proxy.own_paths import AwaitedCall
 from stoa_proxy.pipeline.decide import Pipeline
 from stoa_proxy.workers.channel import Message
+from stoa_proxy.workers.checking import Checking
 from stoa_proxy.workers.link import (
     WorkerLink,
     changes_message,
@@ -47,6 +48,7 @@ class WorkerLinks:
     def __init__(self, pipeline: Pipeline, store: Store) -> None:
         self.by_number: dict[int, WorkerLink] = {}
         self.settle_seconds = SETTLE_SECONDS
+        self.checking = Checking(self.listening)
         # The table of the start is the first one.
         self.changes = 1
         self._pipeline = pipeline
@@ -70,6 +72,7 @@ class WorkerLinks:
         """Keep what a worker that has ended counted."""
         del self.by_number[link.number]
         self._ended.add(link.reading, with_gauges=False)
+        self.checking.leave(link)
 
     def listening(self) -> Sequence[WorkerLink]:
         """Return the workers that serve."""
@@ -153,12 +156,12 @@ class WorkerLinks:
 
 
 def list_workers(
-    links: Mapping[int, WorkerLink], restarts: Mapping[int, int], now: Callable[[], float]
+    links: WorkerLinks, restarts: Mapping[int, int], now: Callable[[], float]
 ) -> Sequence[Mapping[str, object]]:
     """Return what `GET /admin/workers` shows of each; `restarts` are counted by number."""
     rows: list[Mapping[str, object]] = []
     for number, restarted in restarts.items():
-        link = links.get(number)
+        link = links.by_number.get(number)
         since = None if link is None else link.listening_since
         rows.append(
             {
@@ -167,6 +170,7 @@ def list_workers(
                 "state": "starting" if since is None else "listening",
                 "listening_seconds": 0 if since is None else int(now() - since),
                 "restarts": restarted,
+                "checks_backends": link is not None and links.checking.is_leader(link),
                 "requests": 0 if link is None else sum(link.reading.requests.values()),
             }
         )

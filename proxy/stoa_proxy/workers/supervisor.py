@@ -214,6 +214,7 @@ class WorkersEngine(Engine):
     ) -> float:
         await link.listen(lambda: self._links.changes)
         started = link.listening_since = self._clock.monotonic()
+        self._links.checking.join(link)
         if not first.done():
             first.set_result(None)
         await running
@@ -230,7 +231,10 @@ class WorkersEngine(Engine):
             self._pipeline.via,
             logging.getLogger("stoa_proxy").getEffectiveLevel(),
         )
-        link = WorkerLink(settings, process, channel, self._links.take_report, self._relay)
+        links = self._links
+        link = WorkerLink(
+            settings, process, channel, links.take_report, self._relay, links.checking.relay
+        )
         if self._stopping.is_set():
             raise WorkerGone("the gateway stops")
         self._links.add(link)
@@ -272,7 +276,7 @@ class WorkersEngine(Engine):
     async def _list_workers(self) -> Sequence[Mapping[str, object]]:
         await self._links.collect()
         restarts = {number: one.total for number, one in self._restarts.items()}
-        return list_workers(self._links.by_number, restarts, self._clock.monotonic)
+        return list_workers(self._links, restarts, self._clock.monotonic)
 
 
 def _as_listen_failed(error: Exception) -> ListenFailed:

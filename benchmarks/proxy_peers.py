@@ -77,7 +77,7 @@ HEADERS = ("User-Agent: load/1", "Accept: application/json", "Accept-Encoding: g
 class Peer:
     """A server under load: its processes, and what each round cost.
 
-    `filled` is a file that is there once its table is complete.
+    `filled` is a file that is there once its table is complete, `upstream` the port behind it.
     """
 
     name: str
@@ -90,6 +90,7 @@ class Peer:
     tails: list[float] = field(default_factory=list)
     errors: int = 0
     filled: Path | None = None
+    upstream: int = 0
 
     def seconds(self) -> float:
         """CPU time of the process and its children so far."""
@@ -199,14 +200,16 @@ def start_ours(core: int, folder: Path, engine: str, work: str, upstream: int) -
     with log.open("wb") as access_log:
         process = start(core, command, access_log if work == "full" else None)
     filled = Path(f"{log}.filled")
-    return Peer(f"stoa_proxy {engine} {work}", port, process, folder, filled=filled)
+    return Peer(
+        f"stoa_proxy {engine} {work}", port, process, folder, filled=filled, upstream=upstream
+    )
 
 
 def route(upstream: int, name: str) -> dict[str, Any]:
     return {
         "id": name, "name": name, "tenant_id": "acme", "path_prefix": f"/apis/acme/{name}",
         "methods": ["GET", "POST"], "spec_hash": "h", "activated": True,
-        "backend_url": f"http://127.0.0.1:{upstream}",
+        "backend_url": f"http://127.0.0.1:{upstream}", "timeout_ms": 600_000,
     }  # fmt: skip
 
 
@@ -278,7 +281,8 @@ def load(core: int, peer: Peer, work: str, seconds: float, pause: int = 0) -> No
     elif work == "closing":
         headers.append("Connection: close")
     command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s",
-               "--latency", *(word for one in headers for word in ("-H", one)),
+               "--latency", "--timeout", "30s",  # wrk's own 2 s pass on a busy machine
+               *(word for one in headers for word in ("-H", one)),
                f"http://127.0.0.1:{peer.port}{PATHS[work]}"]  # fmt: skip
     if work == "varied" or pause:
         script = peer.folder / "load.lua"

@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ from stoa_proxy.engine_choice import choose_loop
 from stoa_proxy.errors import ListenFailed
 from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
 from stoa_proxy.foundation.allocator import tune_malloc
-from stoa_proxy.foundation.breather import Breather
+from stoa_proxy.foundation.breather import Breather, let_go
 from stoa_proxy.workers.channel import Channel, Message
 from stoa_proxy.workers.checking import read_verdicts, verdicts_message
 from stoa_proxy.workers.log_relay import RelayHandler
@@ -40,6 +41,8 @@ _log = logging.getLogger("stoa_proxy.workers")
 
 # Beside the time for requests, when the parent has gone and nobody watches this process.
 _END_SECONDS: Final = 15.0
+# Changes of one message from which on what they leave is freed a few objects at a time.
+_MANY: Final = 100
 
 
 def main(words: list[str]) -> int:
@@ -181,6 +184,7 @@ class Worker:
             guard = AddressGuard(*(parse_networks(texts) for texts in networks))
             await self._gateway.use_guard(guard)
         lines = message.content.splitlines()
+        remains: Iterable[object] = ()
         store, parsers = self._gateway.store, self._gateway.parsers
         if len(lines) == 1:
             store.change(changes_of(json.loads(lines[0]), parsers))
@@ -189,9 +193,11 @@ class Worker:
             for line in lines:
                 draft.change(changes_of(json.loads(line), parsers))
                 await breather.rest()
-            store.adopt(draft, None)
+            remains = store.adopt(draft, None)
         if message.values["number"]:
             self._channel.send(Message("applied", {"number": message.values["number"]}))
+        if len(lines) >= _MANY:
+            await let_go(remains)
 
     async def _answer(self, message: Message) -> None:
         paths = self._gateway.own_paths

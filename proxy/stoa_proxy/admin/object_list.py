@@ -65,6 +65,10 @@ class ObjectList:
         self._generation = draft._generation
         self._compressed, self._ids = draft._compressed, draft._ids
 
+    def parts(self) -> Iterator[object]:
+        """Return what the list consists of now; not to be used once this one changes."""
+        return iter(self._compressed.values())
+
     def get(self, item_id: str) -> bytes | None:
         """Return the JSON of one object, or None."""
         compressed = self._compressed.get(item_id)

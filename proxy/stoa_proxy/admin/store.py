@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from copy import copy
+from itertools import chain
 from typing import NamedTuple
 
 from stoa_proxy.admin.changes import (
@@ -152,11 +153,14 @@ class Store:
         other.consumers = self.consumers.copy(f"{tag}-c")
         return other
 
-    def adopt(self, draft: Store, source: TableSource | None) -> None:
-        """Become what a copy of this store has become, as one change.
+    def adopt(self, draft: Store, source: TableSource | None) -> Iterator[object]:
+        """Become what a copy of this store has become, as one change; return what it was made of.
 
-        This store must not have changed since it was copied: compare its `version`.
+        This store must not have changed since it was copied: compare its `version`. Where much has
+        changed what is returned is a lot to free in one go (`foundation.breather.let_go`).
         """
+        lists = (self.routes, self.policies, self.consumers)
+        remains = chain(self.table.parts(), *(one.parts() for one in lists), self._routes_of)
         self.table = draft.table
         self.routes.adopt(draft.routes)
         self.policies.adopt(draft.policies)
@@ -167,6 +171,7 @@ class Store:
         if self.changes is not None:
             self.changes += draft.changes or ()
         self._tell_change()
+        return remains
 
     def _tell_change(self) -> None:
         for tell in self.on_change.values():

@@ -155,6 +155,15 @@ class RoutingTable:
         """Return an API; one without plans and policies when nothing is known of it."""
         return self.apis.get(api_id, _NO_API)
 
+    def parts(self) -> Iterator[object]:
+        """Yield what the table consists of, nodes before those below them."""
+        nodes = [self.root]
+        while nodes:
+            yield from nodes
+            nodes = [child for node in nodes for child in node.children.values()]
+        for items in (self.routes, self.apis, self.consumers):
+            yield from items.values()
+
     @classmethod
     def from_routes(cls, routes: Iterable[Route]) -> RoutingTable:
         """Return a table of many routes at once; of two with one id the last counts."""

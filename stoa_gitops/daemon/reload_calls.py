@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from stoa_gitops.daemon.registered_gateways import RegisteredGateways
-from stoa_gitops.errors import StoaGitopsError, message_of, reason_of
+from stoa_gitops.errors import GatewayUnreachable, StoaGitopsError, message_of, reason_of
 from stoa_gitops.model.conditions import Condition, ConditionReason, ConditionStatus
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.reconcile.conditions import TOLD
@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 
 CALLS_AT_ONCE: Final = 20
 """Each of them has the gateway ask for its routes."""
+
+PAUSES: Final = (0.5, 0.5, 1.0, 1.0, 2.0, 4.0, 8.0)
+"""Seconds before a further call of a gateway that cannot be reached: 0.9.25 registers first and
+listens afterwards, a debug build of it two seconds later."""
 
 
 @dataclass
@@ -38,7 +42,9 @@ class ReloadCalls:
     statuses: StatusRegistry
     call: Callable[[GatewayInstance], Awaitable[None]]
     clock: Callable[[], datetime]
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     _wanted: set[str] = field(default_factory=set)
+    _tries: dict[str, int] = field(default_factory=dict)
     _calling: set[str] = field(default_factory=set)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -48,6 +54,7 @@ class ReloadCalls:
         if binding is None or binding.registration.has_table:
             return
         if binding.document.is_pulling and binding.document.registration.reload_token is not None:
+            self._tries.pop(gateway_id, None)
             self._wanted.add(gateway_id)
             self._changed.set()
 
@@ -61,31 +68,46 @@ class ReloadCalls:
                 for gateway_id in sorted(self._wanted - self._calling)[:room]:
                     self._wanted.discard(gateway_id)
                     self._calling.add(gateway_id)
-                    calls.create_task(self._tell(gateway_id))
+                    calls.create_task(self._tell(gateway_id, calls))
 
-    async def _tell(self, gateway_id: str) -> None:
+    async def _tell(self, gateway_id: str, calls: asyncio.TaskGroup) -> None:
         try:
             await self._call(gateway_id)
+        except GatewayUnreachable:
+            # Not waited for here: those that can be reached must not wait for a place.
+            calls.create_task(self._repeat(gateway_id))
         finally:
             self._calling.discard(gateway_id)
             self._changed.set()
 
+    async def _repeat(self, gateway_id: str) -> None:
+        tries = self._tries[gateway_id] = self._tries.get(gateway_id, 0) + 1
+        await self.pause(PAUSES[tries - 1])
+        if self._tries.get(gateway_id) == tries:  # else somebody requested it since
+            self._wanted.add(gateway_id)
+            self._changed.set()
+
     async def _call(self, gateway_id: str) -> None:
+        """Call a gateway; raises GatewayUnreachable where it is worth a further try."""
         binding = self.gateways.find(gateway_id)
         instance = self.statuses.find(binding.name) if binding else None
         if instance is None:
             return
+        status, message = ConditionStatus.TRUE, ""
+        reason: str = ConditionReason.TOLD
         try:
             await self.call(instance)
         except StoaGitopsError as error:
+            is_last = self._tries.get(gateway_id, 0) >= len(PAUSES)
+            if isinstance(error, GatewayUnreachable) and not is_last:
+                raise
             # No further try: a gateway that fetches looks by itself at its interval.
-            message = message_of(error)
+            status, reason, message = ConditionStatus.FALSE, reason_of(error), message_of(error)
             known = self.statuses.conditions(instance.name)
             if not any(one.type == TOLD and one.message == message for one in known):
                 log.warning("%s was not told to fetch its routes: %s", instance.name, message)
-            self._set(instance, ConditionStatus.FALSE, reason_of(error), message)
-        else:
-            self._set(instance, ConditionStatus.TRUE, ConditionReason.TOLD, "")
+        self._tries.pop(gateway_id, None)
+        self._set(instance, status, reason, message)
 
     def _set(
         self, instance: GatewayInstance, status: ConditionStatus, reason: str, message: str

@@ -13,8 +13,8 @@ import pytest
 
 from stoa_gitops.daemon import reload_calls
 from stoa_gitops.daemon.registered_gateways import RegisteredGateways
-from stoa_gitops.daemon.reload_calls import ReloadCalls
-from stoa_gitops.errors import GatewayRefused
+from stoa_gitops.daemon.reload_calls import PAUSES, ReloadCalls
+from stoa_gitops.errors import GatewayRefused, GatewayUnreachable
 from stoa_gitops.fleet.registration import TABLE, Registration
 from stoa_gitops.model.instances import GatewayAuth, GatewayInstance, RegistrationRules
 from stoa_gitops.model.secret import SecretRef
@@ -40,7 +40,14 @@ class World:
         self.error: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
-        self.calls = ReloadCalls(self.gateways, self.statuses, self.call, lambda: NOW)
+        self.pauses: list[float] = []
+        self.calls = ReloadCalls(
+            self.gateways, self.statuses, self.call, lambda: NOW, pause=self.pause
+        )
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await asyncio.sleep(0)
 
     async def call(self, instance: GatewayInstance) -> None:
         self.called.append(instance.name)
@@ -137,3 +144,41 @@ async def test_a_failure_is_a_condition_and_said_once(caplog: pytest.LogCaptureF
         world.calls.request(world.ids[0])
         await world.settle()
         assert world.told() == ("True", "Told", "")
+
+
+async def test_one_that_registers_before_it_listens_is_called_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """STOA gateway 0.9.25 does; what is unreachable is no word in the log while it may come."""
+    caplog.set_level(logging.WARNING)
+    world = World(member("a"), member("b"))
+    world.error = GatewayUnreachable("no connection")
+    async with world.following():
+        world.calls.request(world.ids[0])
+        while len(world.called) < 4:
+            await asyncio.sleep(0)
+        assert not [c for c in world.statuses.conditions("edge/a-edgemcp-prod") if c.type == "Told"]
+        world.error = None
+        await world.settle()
+        assert world.told() == ("True", "Told", "")
+        assert caplog.records == []
+        count = len(world.called)
+        await world.settle()
+        assert len(world.called) == count
+
+
+async def test_one_that_stays_unreachable_is_given_up_until_it_starts_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    world = World(member("a"))
+    world.error = GatewayUnreachable("no connection")
+    async with world.following():
+        for count in (1, 2):
+            world.calls.request(world.ids[0])
+            for _ in range(6):
+                await world.settle()
+            assert tuple(world.pauses) == PAUSES * count
+            assert len(world.called) == (len(PAUSES) + 1) * count
+            assert world.told() == ("False", "GatewayUnreachable", "no connection")
+        assert len(caplog.records) == 1

@@ -95,6 +95,7 @@ class PublishedTables:
         self.tell: Callable[[str], None] = lambda _: None
         self._entries: dict[str, PublishedGateway] = {}
         self._refused: dict[str, float] = {}
+        self._began_at = monotonic()
         # Gateways of one document have one content; it is held once.
         self._contents: WeakValueDictionary[str, TableContent] = WeakValueDictionary()
         self._drafts = Drafts()
@@ -372,21 +373,20 @@ class PublishedTables:
             elif entry.asked_at is None and now - entry.seen_at > ASKS_WITHIN:
                 message = never_asks_message(binding)
                 self._set(instance, CONFIGURABLE, False, ConditionReason.NEVER_ASKS, message)
-        for gateway_id, at in list(self._refused.items()):
-            if now - at <= ASKS_WITHIN:
+        for instance in self._statuses.gateways:
+            # Also where the document got `auth` since, or an earlier process refused it.
+            if instance.is_pulling or self._configurable(instance) is not ConditionStatus.FALSE:
                 continue
-            del self._refused[gateway_id]
-            binding = self._gateways.find(gateway_id)
-            instance = self._statuses.find(binding.name) if binding else None
-            if instance is not None and not instance.is_pulling:
+            if now - self._refused.get(instance.registration_id, self._began_at) > ASKS_WITHIN:
                 self._set(instance, CONFIGURABLE, True, ConditionReason.PUSHED, "")
 
     def _note_asked(self, instance: GatewayInstance) -> None:
-        before = {one.type: one for one in self._statuses.conditions(instance.name)}.get(
-            CONFIGURABLE
-        )
-        if before is None or before.status is not ConditionStatus.TRUE:
+        if self._configurable(instance) is not ConditionStatus.TRUE:
             self._set(instance, CONFIGURABLE, True, ConditionReason.ASKS, "")
+
+    def _configurable(self, instance: GatewayInstance) -> ConditionStatus | None:
+        known = self._statuses.conditions(instance.name)
+        return next((one.status for one in known if one.type == CONFIGURABLE), None)
 
     def _set(
         self,

@@ -24,6 +24,17 @@ async def world(tmp_path: Path) -> AsyncIterator[FleetWorld]:
         yield made
 
 
+def pushed_files(*apis: str) -> dict[str, str | None]:
+    """The usual files with a document that has its gateways written to."""
+    files = usual_files(*apis)
+    document = str(files["gateways/edge.yaml"])
+    files["gateways/edge.yaml"] = (
+        document.replace("{match: {}}", "{match: {}, networks: [10.0.0.0/8]}")
+        + "  auth: {type: bearer, tokenRef: {env: EDGE_TOKEN}}\n"
+    )
+    return files
+
+
 async def refusal(world: FleetWorld, gateway_id: str) -> str:
     with pytest.raises(NotReady) as caught:
         await world.paths(gateway_id)
@@ -335,13 +346,7 @@ async def test_routes_are_not_for_who_takes_a_table_and_a_table_not_for_others(
 
 async def test_a_pushed_gateway_that_asks_is_told_which_of_both_to_end(world: FleetWorld) -> None:
     two = world.register("pod-2", ours=False)
-    files = usual_files("a")
-    push = "  auth: {type: bearer, tokenRef: {env: EDGE_TOKEN}}\n"
-    files["gateways/edge.yaml"] = str(files["gateways/edge.yaml"]).replace(
-        "{match: {}}", "{match: {}, networks: [10.0.0.0/8]}"
-    )
-    files["gateways/edge.yaml"] += push
-    await world.commit(files)
+    await world.commit(pushed_files("a"))
     with pytest.raises(Conflict, match="STOA_ROUTE_RELOAD_ENABLED"):
         await world.published.routes(two)
     condition = world.condition(two, "Configurable")
@@ -365,6 +370,36 @@ async def test_a_gateway_that_never_asks_is_not_configurable(world: FleetWorld) 
     assert "STOA_ADMIN_API_TOKEN" in condition.message
     await world.routes(two)
     assert world.condition(two, "Configurable").status is ConditionStatus.TRUE
+
+
+async def test_one_that_never_asked_is_configurable_once_its_document_has_auth(
+    world: FleetWorld,
+) -> None:
+    two = world.register("pod-2", ours=False)
+    await world.commit(usual_files("a"), two)
+    world.seconds += 100
+    world.published.check_configurable()
+    assert world.condition(two, "Configurable").status is ConditionStatus.FALSE
+    await world.commit(pushed_files("a"))
+    world.published.check_configurable()
+    condition = world.condition(two, "Configurable")
+    assert (condition.status, condition.reason) == (ConditionStatus.TRUE, "Pushed")
+
+
+async def test_a_refusal_by_an_earlier_process_ends_with_its_time(world: FleetWorld) -> None:
+    two = world.register("pod-2", ours=False)
+    await world.commit(pushed_files("a"))
+    with pytest.raises(Conflict):
+        await world.published.routes(two)
+    known = world.condition(two, "Configurable")
+    async with world.process():
+        world.read()
+        world.statuses.restore_conditions(world.name(two), [known])
+        world.published.check_configurable()
+        assert world.condition(two, "Configurable").status is ConditionStatus.FALSE
+        world.seconds += 100
+        world.published.check_configurable()
+        assert world.condition(two, "Configurable").status is ConditionStatus.TRUE
 
 
 async def test_a_gateway_that_is_offline_is_not_asked_to_be_set_otherwise(

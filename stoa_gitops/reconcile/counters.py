@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stoa_gitops.model.outcomes import Report
@@ -17,26 +17,26 @@ LAG_SAMPLES = 60
 class Counters:
     """Used in the thread of the event loop only; times are in seconds."""
 
-    cycles: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    outcomes: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    # By gateway: a fleet of ten thousand may be forgotten at one moment, and to look for each among
+    # the counts of all held the loop for 6 s.
+    cycles: dict[str, Counter[tuple[str, ...]]] = field(default_factory=dict)
+    outcomes: dict[str, Counter[tuple[str, ...]]] = field(default_factory=dict)
     readings: Counter[tuple[str, ...]] = field(default_factory=Counter)
     durations: dict[str, Histogram] = field(default_factory=dict)
     lags: deque[float] = field(default_factory=lambda: deque(maxlen=LAG_SAMPLES))
 
     def count_cycle(self, gateway: str, report: Report, seconds: float, *, is_ok: bool) -> None:
         """Count one cycle."""
-        self.cycles[gateway, "ok" if is_ok else "failed"] += 1
+        self.cycles.setdefault(gateway, Counter())["ok" if is_ok else "failed",] += 1
         self.durations.setdefault(gateway, Histogram()).observe(seconds)
+        outcomes = self.outcomes.setdefault(gateway, Counter())
         for outcome in report.outcomes:
-            action, status = outcome.change.action.value, outcome.status.value
-            self.outcomes[gateway, action, status] += 1
+            outcomes[outcome.change.action.value, outcome.status.value] += 1
 
     def remove_gateway(self, gateway: str) -> None:
         """Drop a gateway that left the catalog, so that the number of labels stays bounded."""
-        self.durations.pop(gateway, None)
-        for counts in (self.cycles, self.outcomes):
-            for labels in [labels for labels in counts if labels[0] == gateway]:
-                del counts[labels]
+        for by_gateway in (self.cycles, self.outcomes, self.durations):
+            by_gateway.pop(gateway, None)
 
     def metrics(self) -> Iterator[Metric]:
         """Yield the counters, the histogram of durations and the loop's lag."""
@@ -44,7 +44,7 @@ class Counters:
             "stoa_gitops_cycles_total",
             "Cycles by result: ok, failed.",
             ("gateway", "status"),
-            self.cycles,
+            _flat(self.cycles),
         )
         samples = [
             sample
@@ -61,7 +61,7 @@ class Counters:
             "stoa_gitops_changes_total",
             "Changes tried, by what came of them.",
             ("gateway", "action", "status"),
-            self.outcomes,
+            _flat(self.outcomes),
         )
         yield counter(
             "stoa_gitops_catalog_readings_total",
@@ -79,3 +79,14 @@ class Counters:
                     Sample(max(self.lags), (("type", "worst"),)),
                 ),
             )
+
+
+def _flat(counts: Mapping[str, Counter[tuple[str, ...]]]) -> Counter[tuple[str, ...]]:
+    """Return counts of gateways as one, the name of the gateway first."""
+    return Counter(
+        {
+            (gateway, *labels): count
+            for gateway, one in counts.items()
+            for labels, count in one.items()
+        }
+    )

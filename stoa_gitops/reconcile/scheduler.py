@@ -40,6 +40,7 @@ class Scheduler:
         self._intervals: dict[str, float] = {}
         # When each gateway is due for each reason; the heap has times that were replaced, too.
         self._due: dict[tuple[str, str], float] = {}
+        self._reasons: set[str] = set()  # of all times: interval, expiry, retry
         self._heap: list[tuple[float, tuple[str, str]]] = []
         # A late job still runs: the loop may have been busy for seconds.
         self._jobs = AsyncIOScheduler(timezone="UTC", job_defaults={"misfire_grace_time": None})
@@ -83,8 +84,9 @@ class Scheduler:
     def remove_gateway(self, gateway: str) -> None:
         """Drop everything that is scheduled for a gateway."""
         self._intervals.pop(gateway, None)
-        for one in [one for one in self._due if one[0] == gateway]:
-            del self._due[one]
+        # Not by looking through all: ten thousand gateways may be forgotten at one moment.
+        for why in self._reasons:
+            self._due.pop((gateway, why), None)
 
     def _add_interval(self, gateway: str) -> None:
         seconds = max(self._intervals[gateway], _LEAST)
@@ -97,6 +99,7 @@ class Scheduler:
         if self._due.get(one) == at:
             return
         self._due[one] = at
+        self._reasons.add(why)
         if len(self._heap) > 2 * len(self._due) + _SLACK:
             self._heap = [(at, one) for one, at in self._due.items()]
             heapq.heapify(self._heap)

@@ -42,7 +42,8 @@ Capabilities: TypeAlias = Mapping[str, Capability]
 
 - objects: `api`, `application`, `policy:<type>`, `credential:<type>`, and the extended kinds of
   `model.kinds` (`auth_server`, `strategy`, `scope`, `alias`, `config`, `global_policy`)
-- fields: `plans`, `hosts`, `route_headers`, `strip_path:false`, `timeout`, `retries`, `fallback`,
+- fields: `plans`, `hosts`, `route_headers`, `path_parameters`, `strip_path:false`, `timeout`,
+  `retries`, `fallback`,
   `backend_auth:header`, `backend_auth:query`, `backend_auth:basic`,
   `backend_auth:oauth2_client_credentials`, `multiple_routes`, `builtin_echo`, `inactive`,
   `backends` (several of them), `health_check:active`, `health_check:passive`,

@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Final, TypeAlias
 
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.path_parameters import has_parameters, literal_stem
 from stoa_gitops.model.routing import RoutePattern, Router
 
 FOREIGN_OWNER: Final = ""
@@ -145,11 +146,18 @@ class PlaceIndex:
         # 10,000 routes took 80 MiB.
         self._buckets: dict[_Spot, Claim | _Bucket] = {}
         self._by_letters = 0
+        self._with_parameters = 0
+        # Whether live claims are kept below others, too: only parameters need that.
+        self._has_live_below = router.reaches_below
 
     def add(self, claim: Claim) -> None:
         """Add a claim."""
         self._by_letters += claim.pattern.by_letters
-        for spot in self._spots(claim):
+        self._with_parameters += has_parameters(claim.pattern.path)
+        self._keep(claim, self._spots(claim))
+
+    def _keep(self, claim: Claim, spots: Iterable[_Spot]) -> None:
+        for spot in spots:
             found = self._buckets.setdefault(spot, claim)
             if found is claim:
                 continue
@@ -162,6 +170,7 @@ class PlaceIndex:
     def remove(self, claim: Claim) -> None:
         """Remove a claim that was added."""
         self._by_letters -= claim.pattern.by_letters
+        self._with_parameters -= has_parameters(claim.pattern.path)
         for spot in self._spots(claim):
             found = self._buckets[spot]
             if isinstance(found, _Bucket):
@@ -175,25 +184,33 @@ class PlaceIndex:
         One stands for several that are alike but for their path or host.
         """
         takes = self.router.takes
+        # What lies below a path with parameters may differ from it before its end.
+        is_any = has_parameters(taker.pattern.path)
         for found in self._met(taker.pattern):
-            for victim in (found,) if isinstance(found, Claim) else found.examples():
+            many = found if is_any or isinstance(found, Claim) else found.examples()
+            for victim in (many,) if isinstance(many, Claim) else many:
                 if victim.owner != taker.owner and takes(taker.pattern, victim.pattern):
                     yield victim
 
     def takers(self, victim: Claim) -> Iterator[Claim]:
         """Yield claims of other owners, not live yet, that may take requests from a claim."""
-        paths = [(_BELOW, victim.pattern.path)]
-        if self.router.reaches_below:
-            paths += [("@", path) for path in self._above(victim.pattern.path)]
+        stem = literal_stem(victim.pattern.path)
+        paths = [(_BELOW, stem)]
+        if self.router.reaches_below or self._with_parameters:
+            paths += [("@", path) for path in self._above(stem)]
         for found in self._at(paths, victim.pattern):
             for taker in (found,) if isinstance(found, Claim) else found:
                 if taker.owner != victim.owner and not taker.is_live:
                     yield taker
 
     def _met(self, pattern: RoutePattern) -> Iterator[Claim | _Bucket]:
-        paths = [("@", path) for path in self._above(pattern.path)]
-        if self.router.reaches_below:
-            paths.append((_BELOW, pattern.path))
+        stem = literal_stem(pattern.path)
+        paths = [("@", path) for path in self._above(stem)]
+        is_any = has_parameters(pattern.path)
+        if is_any and not self._has_live_below:
+            self._keep_live_below()
+        if self.router.reaches_below or is_any:
+            paths.append((_BELOW, stem))
         return self._at(paths, pattern)
 
     def _at(
@@ -209,16 +226,28 @@ class PlaceIndex:
     def _above(self, path: str) -> Iterator[str]:
         return _at_and_above(path, by_letters=bool(self._by_letters))
 
+    def _keep_live_below(self) -> None:
+        self._has_live_below = True
+        found = [found for (side, *_), found in self._buckets.items() if side == "@"]
+        claims = [one for some in found for one in ((some,) if isinstance(some, Claim) else some)]
+        for claim in dict.fromkeys(claims):
+            if claim.is_live:
+                self._keep(claim, self._spots_below(claim))
+
     def _spots(self, claim: Claim) -> Iterator[_Spot]:
-        pattern = claim.pattern
+        stem = literal_stem(claim.pattern.path)
+        for host in _own_hosts(claim.pattern.hosts):
+            yield "@", stem, host
         # Only a route that is not there yet is looked for below others, but for gateways where it
         # may be taken from, too.
-        is_below = self.router.reaches_below or not claim.is_live
-        for host in _own_hosts(pattern.hosts):
-            yield "@", pattern.path, host
-            if is_below:
-                for path in _at_and_above(pattern.path, by_letters=self.router.by_letters):
-                    yield _BELOW, path, host
+        if self._has_live_below or not claim.is_live:
+            yield from self._spots_below(claim)
+
+    def _spots_below(self, claim: Claim) -> Iterator[_Spot]:
+        stem = literal_stem(claim.pattern.path)
+        for host in _own_hosts(claim.pattern.hosts):
+            for path in _at_and_above(stem, by_letters=self.router.by_letters):
+                yield _BELOW, path, host
 
 
 def _shape(spot: _Spot, claim: Claim) -> tuple[Hashable, ...]:
@@ -231,6 +260,8 @@ def _shape(spot: _Spot, claim: Claim) -> tuple[Hashable, ...]:
         # Where one spot stands for many hosts, which one it is decides nothing.
         _kind(pattern) if host.startswith(_BELOW) else pattern.hosts,
         side == _BELOW and path == pattern.path,
+        # Of a path with parameters a spot says only what is before the first.
+        pattern.path if has_parameters(pattern.path) else "",
     )  # fmt: skip
 
 

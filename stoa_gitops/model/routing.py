@@ -12,6 +12,14 @@ from typing import Any, Final, TypeAlias, cast
 from urllib.parse import quote, unquote
 
 from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.path_parameters import (
+    ANY,
+    PARAMETER,
+    can_agree,
+    has_parameters,
+    literal_rank,
+    literal_stem,
+)
 
 Rank: TypeAlias = tuple[int, ...]
 HeaderValues: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
@@ -26,13 +34,14 @@ _OTHER: Final = "~"
 class RoutePattern:
     """What one route listens to.
 
-    path        without a slash at its end; `/` is everything
+    path        without a slash at its end; `/` is everything. Parameters are `{}`
     by_letters  whatever begins with these letters; otherwise the path ends where a segment ends
     hosts       exact names, `*.suffix` or `prefix.*`, in lower case; empty for every host
     methods     empty for all of them
     low, high   the place among the routes of a gateway that orders them beforehand: the higher one
                 is tried first. They differ where it cannot be told exactly
     headers     those that a request needs; empty for any request
+    written     the path with the names of its parameters, for messages; empty where it has none
     """
 
     path: str
@@ -42,12 +51,14 @@ class RoutePattern:
     low: Rank = ()
     high: Rank = ()
     headers: HeaderValues = ()
+    written: str = field(default="", compare=False)
 
     @property
     def text(self) -> str:
         """For messages: `GET,POST shop.example/search [x-env=blue]`."""
         methods = f"{','.join(sorted(self.methods))} " if self.methods else ""
-        return f"{methods}{','.join(self.hosts)}{self.path}{headers_text(self.headers)}"
+        asked = headers_text(self.headers)
+        return f"{methods}{','.join(self.hosts)}{self.written or self.path}{asked}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +104,12 @@ class Router:
 
 def paths_meet(one: RoutePattern, other: RoutePattern) -> bool:
     """Whether some path matches both."""
+    if has_parameters(one.path) or has_parameters(other.path):
+        if not one.by_letters and not other.by_letters:
+            return can_agree(one.path, other.path)
+        # Letters may go on within a parameter, so only what is before the first one tells.
+        stem, letters = literal_stem(one.path), literal_stem(other.path)
+        return stem.startswith(letters) or letters.startswith(stem)
     return _covers(one, other.path) or _covers(other, one.path)
 
 
@@ -178,22 +195,40 @@ def read_headers(route: Mapping[str, Any]) -> HeaderValues:
 
 
 def segment_path(path: str) -> str:
-    """Return the one spelling of a path whose segments are compared decoded: `/%61` is `/a`."""
+    """Return the one spelling of a path whose segments are compared decoded: `/%61` is `/a`.
+
+    Parameters lose their names.
+    """
     path = path.rstrip("/") or "/"
+    if "{" in path:
+        return "/".join(ANY if PARAMETER.fullmatch(one) else _spell(one) for one in path.split("/"))
     if "%" not in path:
         return path
-    return "/".join(quote(unquote(part), safe="!$&'()*+,;=:@~") for part in path.split("/"))
+    return "/".join(map(_spell, path.split("/")))
+
+
+def _spell(segment: str) -> str:
+    return quote(unquote(segment), safe="!$&'()*+,;=:@~")
 
 
 def _read_segments(route: Mapping[str, Any]) -> RoutePattern:
     hosts = tuple(str(host).lower().removesuffix(".") for host in route.get("hosts") or ())
     methods = frozenset(str(method).upper() for method in route.get("methods") or ())
-    path = segment_path(str(route["path"]))
-    return RoutePattern(path, hosts, methods, headers=read_headers(route))
+    written = str(route["path"])
+    path = segment_path(written)
+    return RoutePattern(
+        path,
+        hosts,
+        methods,
+        headers=read_headers(route),
+        written=written if has_parameters(path) else "",
+    )
 
 
 def _segments_win(first: RoutePattern, second: RoutePattern, host: str) -> bool:
     mine, theirs = _depth(first.path), _depth(second.path)
+    if mine == theirs:
+        mine, theirs = literal_rank(first.path), literal_rank(second.path)
     if mine != theirs:
         return mine > theirs
     mine, theirs = best_host_rank(first.hosts, host), best_host_rank(second.hosts, host)
@@ -209,8 +244,8 @@ def _depth(path: str) -> int:
 
 
 SEGMENTS: Final = Router(_read_segments, _segments_win, one_value=True)
-"""Longest prefix by segments, then the most exact host, the method and most headers: our own data
-plane."""
+"""Longest prefix by segments, literal ones before parameters, then the most exact host, the method
+and most headers: our own data plane."""
 
 UNNESTED: Final = Router(_read_segments, lambda new, held, host: True, reaches_below=True)
 """Gateways that refuse a path below another one: two paths that meet are never both there."""

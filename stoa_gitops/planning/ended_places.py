@@ -17,6 +17,7 @@ from typing import Final
 
 from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.keys import API, Key
+from stoa_gitops.model.path_parameters import places_met
 from stoa_gitops.model.place_index import Claim, PlaceIndex, Strength, own_strength
 from stoa_gitops.model.resources import (
     AppliedRecord,
@@ -42,6 +43,7 @@ ENDED_PLACE: Final = "ends what its place's tenant does not consent to"
 _PATH: Final = b'"path":"'
 _HOSTS: Final = b'"hosts":["'
 _NAMED: Final = re.compile(rb'"path":"/apis/([^/"]+)').findall
+_PARAMETERS: Final = re.compile(rb'"path":"[^"{]*\{').search
 _OWN_PARTS: Final = 3  # of `/apis/<tenant>`
 
 
@@ -87,15 +89,19 @@ class OwnPlaces:
         if not (self._paths or self._hosts):
             return is_outside and (
                 # An escaped path may be spelled in another way than its tenant's name is.
-                b"%" in raw or any(name != tenant for name in self._names.intersection(_NAMED(raw)))
+                b"%" in raw
+                or _PARAMETERS(raw) is not None
+                or any(name != tenant for name in self._names.intersection(_NAMED(raw)))
             )
         return is_outside or self._is_below_apis or (bool(self._hosts) and _HOSTS in raw)
 
     def owners(self, tenant: str, pattern: RoutePattern) -> set[str]:
         """Return the others in whose places a route of a tenant lies."""
-        found = self._owners_of_path(pattern.path) - {tenant}
-        if tenant in self._owners_of_path(pattern.path):
-            found = set()
+        found: set[str] = set()
+        for path in (pattern.path, *places_met(pattern.path, self._paths, self._tenants)):
+            owners = self._owners_of_path(path)
+            if tenant not in owners:
+                found |= owners
         for host in pattern.hosts:
             ranked = max(((host_rank(name, host), name) for name in self._hosts), default=(-1, ""))
             if ranked[0] >= 0 and tenant not in self._hosts[ranked[1]]:

@@ -137,6 +137,17 @@ def test_what_cannot_be_read_is_said(capsys: pytest.CaptureFixture[str]) -> None
     assert "it has edge, local" in capsys.readouterr().err
 
 
+def test_parameters_of_paths_come_along(capsys: pytest.CaptureFixture[str]) -> None:
+    path = "~/shop/(?<orderId>[^/]+)/items(?:/|$)"
+    text = KONG.replace("paths: [/shop]", f"paths: ['{path}']", 1)
+    assert text != KONG
+    Path("kong.yaml").write_text(text)
+    imported(capsys)
+    document = Path("catalog/tenants/acme/apis/shop/api.yaml").read_text()
+    assert "/shop/{orderId}/items" in document
+    assert path not in Path("catalog/NOT-EXPRESSED.md").read_text()
+
+
 def test_headers_of_routes_come_along(capsys: pytest.CaptureFixture[str]) -> None:
     text = KONG.replace("paths: [/shop]", "paths: [/shop], headers: {X-Env: [Blue, green]}", 1)
     assert text != KONG

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from stoa_proxy.admin.checks import View
 from stoa_proxy.core.header_routes import can_hold_together
-from stoa_proxy.core.model import Consumer, PolicyEntry, Route
+from stoa_proxy.core.model import Consumer, PolicyEntry, Prefix, Route
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.errors import ObjectRefused
 
@@ -101,7 +101,7 @@ def check_owners(changes: Changes, table: RoutingTable) -> None:
     an order that is known beforehand.
     """
     gone = {*changes.without_routes, *(route.id for route, _ in changes.routes)}
-    fresh: dict[tuple[str, ...], list[Route]] = {}
+    fresh: dict[Prefix, list[Route]] = {}
     errors, objects = [], []
     for route, _ in changes.routes:
         there = (other for other in table.routes_beside(route) if other.id not in gone)
@@ -134,7 +134,7 @@ def _is_tie(route: Route, other: Route) -> bool:
 def _requests(route: Route) -> str:
     methods = ",".join(sorted(route.methods))
     asked = "".join(f" [{name}={'|'.join(values)}]" for name, values in route.headers)
-    return f"{methods} {','.join(route.hosts)}/{'/'.join(route.prefix)}{asked}".strip()
+    return f"{methods} {','.join(route.hosts)}{route.path}{asked}".strip()
 
 
 def check_keys(changes: Changes, table: RoutingTable) -> None:

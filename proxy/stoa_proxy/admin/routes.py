@@ -19,7 +19,8 @@ from stoa_proxy.admin.checks import Scope, View, check_texts
 from stoa_proxy.admin.json_body import Body
 from stoa_proxy.admin.route_headers import parse_headers, read_headers_view
 from stoa_proxy.core.backend import Upstream, parse_upstream
-from stoa_proxy.core.model import Plan, Route
+from stoa_proxy.core.model import Plan, Prefix, Route
+from stoa_proxy.core.table import MAX_DEPTH, MAX_PARAMETERS
 from stoa_proxy.errors import BackendInvalid, BackendRefused, ObjectRefused, RequestRefused
 from stoa_proxy.foundation.address_guard import AddressGuard
 from stoa_proxy.foundation.interning import interned
@@ -34,6 +35,8 @@ RESERVED = frozenset(
 _RATES = ("per_second", "per_minute", "per_day", "per_month", "burst")
 # Host names by RFC 1123, and underscores, which names of Docker Compose may have.
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9_])?")
+# A whole segment `{name}`; the catalog has the same rule.
+_PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,31})\}")
 _MAX_TIMEOUT_MS = 3_600_000  # an hour
 
 
@@ -41,7 +44,7 @@ def parse_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, V
     """Return a route and its view. Raises BodyRefused, ObjectRefused, BackendRefused."""
     view = _read_fields(body)
     errors = _check_fields(body, view, scope)
-    prefix = parse_prefix(str(view["path_prefix"]), errors)
+    prefix, parameters = parse_prefix(str(view["path_prefix"]), errors)
     plans = tuple(_parse_plan(item, errors) for item in body.bodies("plans"))
     if len({plan.name for plan in plans}) != len(plans):
         errors.append("plans must have different names")
@@ -64,7 +67,8 @@ def parse_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, V
         name=intern(body.text("name")),
         tenant_id=intern(body.text("tenant_id")),
         api_id=intern(str(view["api_id"])),
-        prefix=tuple(intern(segment) for segment in prefix),
+        prefix=tuple(None if segment is None else intern(segment) for segment in prefix),
+        parameters=interned(parameters),
         backend=backend if balancing is None else balancing.first,
         methods=interned(frozenset(method.upper() for method in body.texts("methods"))),
         hosts=interned(tuple(host.lower().removesuffix(".") for host in body.texts("hosts", []))),
@@ -143,27 +147,55 @@ def _check_fields(body: Body, view: View, scope: Scope) -> list[str]:
     return errors
 
 
-def parse_prefix(text: str, errors: list[str]) -> tuple[str, ...]:
-    """Return the decoded segments of a `path_prefix`; append what is wrong with it to `errors`."""
+def parse_prefix(text: str, errors: list[str]) -> tuple[Prefix, tuple[str, ...]]:
+    """Return the segments of a `path_prefix`, and the names of those that are parameters.
+
+    What is wrong with it is appended to `errors`.
+    """
     if not text.strip():
-        return ()
+        return (), ()
     if not text.startswith("/"):
         errors.append("path_prefix must start with '/'")
-        return ()
+        return (), ()
     if "?" in text or "#" in text:
         errors.append("path_prefix must be a path, without '?' and '#'")
+    text = text.rstrip("/") or "/"
     try:
-        segments = read_segments(text.rstrip("/") or "/")
+        decoded = read_segments(text)
     except RequestRefused as refused:
         errors.append(f"path_prefix: {refused.detail}")
-        return ()
-    if segments == ("",):
-        return ()
-    if "" in segments:
+        return (), ()
+    if decoded == ("",):
+        return (), ()
+    if "" in decoded:
         errors.append("path_prefix must not hold empty segments")
-    if segments[0] == "admin" or segments in RESERVED:
+    if decoded[0] == "admin" or decoded in RESERVED:
         errors.append("path_prefix is reserved for the gateway itself")
-    return segments
+    if "{" not in text and "}" not in text:
+        return decoded, ()
+    return _with_parameters(text, decoded, errors)
+
+
+def _with_parameters(
+    text: str, decoded: tuple[str, ...], errors: list[str]
+) -> tuple[Prefix, tuple[str, ...]]:
+    segments: list[str | None] = []
+    names: list[str] = []
+    for raw, segment in zip(text[1:].split("/"), decoded, strict=True):
+        found = _PARAMETER.fullmatch(raw)
+        if found is not None:
+            names.append(found[1])
+        elif "{" in raw or "}" in raw:
+            errors.append(f"path_prefix: a parameter is a whole segment {{name}}, not '{raw}'")
+        segments.append(segment if found is None else None)
+    if len(set(names)) != len(names):
+        errors.append("path_prefix must not hold a parameter twice")
+    if len(names) > MAX_PARAMETERS or len(segments) > MAX_DEPTH:
+        errors.append(
+            f"path_prefix with parameters must hold at most {MAX_PARAMETERS} of them and"
+            f" {MAX_DEPTH} segments"
+        )
+    return tuple(segments), tuple(names)
 
 
 def _parse_plan(item: Body, errors: list[str]) -> Plan:

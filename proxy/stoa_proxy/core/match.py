@@ -115,8 +115,11 @@ def refuse_doubt(
 
     A key that `/a/admin` asks for would else be avoided by `/a//admin` where `/a` asks for none.
     """
-    for segments in path.lenient_segments(match.depth):
+    prefix = match.routes[0].prefix
+    # What a parameter took may be read as anything; a literal segment is what it is.
+    certain = prefix.index(None) if None in prefix else match.depth
+    for segments in path.lenient_segments(certain):
         lenient = table.find(host, segments, head)
-        if lenient is not None and lenient.depth > match.depth:
+        if lenient is not None and lenient.routes[0].prefix != prefix:
             detail = "The path can be read as one of another route: send it without escapes."
             raise RequestRefused(400, "Bad request", detail)

@@ -14,6 +14,9 @@ from stoa_proxy.foundation.clock import Clock
 HeaderValues = tuple[tuple[str, tuple[str, ...]], ...]
 """Names of headers, each with the values of which a request has one; sorted by name."""
 
+Prefix = tuple[str | None, ...]
+"""Decoded segments of a path; None is a parameter, which any segment but an empty one matches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -31,7 +34,8 @@ class Plan:
 class Route:
     """One way into an API: prefix, hosts and methods, and the backend behind them.
 
-    `prefix` are decoded segments (`()` for `/`); `hosts` are lower case, exact or `*.suffix`;
+    `prefix` are segments (`()` for `/`), `parameters` the names of those among them that are
+    parameters; `hosts` are lower case, exact or `*.suffix`;
     `methods` are upper case, empty for all; `headers` are those that a request needs, by name and
     each with its values, all in lower case; `timeout` is in seconds. With several backends
     `balancing` has them, and `backend` is the first. Without plans `is_for_subscribers` refuses
@@ -42,7 +46,7 @@ class Route:
     name: str
     tenant_id: str
     api_id: str
-    prefix: tuple[str, ...]
+    prefix: Prefix
     backend: Upstream
     methods: frozenset[str] = frozenset()
     hosts: tuple[str, ...] = ()
@@ -56,6 +60,13 @@ class Route:
     plans: tuple[Plan, ...] = ()
     is_for_subscribers: bool = False
     headers: HeaderValues = ()
+    parameters: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The prefix for people, parameters by their names: `/orders/{orderId}`."""
+        names = iter(self.parameters)
+        return "/" + "/".join(f"{{{next(names)}}}" if one is None else one for one in self.prefix)
 
     @property
     def is_observed(self) -> bool:

@@ -19,6 +19,10 @@ from stoa_proxy.http.heads import RequestHead
 
 _NO_API = Api("")
 _ANY_HOST = ("",)
+# Of a path with parameters: more than 10,000 nodes can not match one request then, whatever routes
+# there are, for a path of n segments has at most n over MAX_PARAMETERS and fewer places for them.
+MAX_PARAMETERS = 4
+MAX_DEPTH = 16
 # Up to so many routes a node keeps a tuple: a dict would be most of the memory of a trie.
 _FEW = 4
 # A change of one of 100,000 routes of one folder took 20 to 170 ms with a dict that is copied.
@@ -36,7 +40,7 @@ def _nothing() -> MappingProxyType[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One segment; `routes` are those that end here.
+    """One segment; `routes` are those that end here, `parameter` is what any next segment leads to.
 
     A tuple sorted by id while they are few (_FEW), else a mapping by host; `HeaderHosts` where one
     of them asks for headers.
@@ -44,11 +48,24 @@ class Node:
 
     children: Mapping[str, Node] = field(default_factory=_nothing)
     routes: Routes | Hosts | HeaderHosts = ()
+    parameter: Node | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether no route ends here or below."""
-        return not self.children and not self.routes
+        return not self.children and not self.routes and self.parameter is None
+
+    def child(self, segment: str | None) -> Node | None:
+        """Return the node of one more segment of a prefix."""
+        return self.parameter if segment is None else self.children.get(segment)
+
+    def with_child(self, segment: str | None, child: Node) -> Node:
+        """Return the same with another node for a segment of a prefix; without it if empty."""
+        if segment is None:
+            return replace(self, parameter=None if child.is_empty else child)
+        kept = None if child.is_empty else child
+        children = edit_item(self.children, segment, kept, _FEW_CHILDREN)
+        return replace(self, children=children or _NOTHING)
 
     def by_host(self) -> Hosts:
         """Return the routes that end here, by host."""
@@ -101,6 +118,8 @@ class RoutingTable:
         node, depth = self.root, 0
         match = _match_host(node, host, 0, head) if node.routes else None
         for segment in segments:
+            if node.parameter is not None:
+                return self._find_among(node, depth, host, segments, head) or match or self.default
             child = node.children.get(segment)
             if child is None:
                 break
@@ -110,27 +129,33 @@ class RoutingTable:
                 match = _match_host(node, host, depth, head) or match
         return match or self.default
 
+    def _find_among(
+        self, node: Node, depth: int, host: str, segments: tuple[str, ...], head: RequestHead | None
+    ) -> Match | None:
+        """Return the routes below a node that several prefixes lead on from."""
+        match: Match | None = None
+        for level in _levels(node, segments[depth:]):
+            depth += 1
+            for one in level:
+                if one.routes and (found := _match_host(one, host, depth, head)) is not None:
+                    match = found
+                    break
+        return match
+
+    def _reached(self, segments: tuple[str, ...]) -> Iterator[Node]:
+        """Yield the nodes of all prefixes of decoded segments."""
+        yield self.root
+        for level in _levels(self.root, segments):
+            yield from level
+
     def asks_headers(self, segments: tuple[str, ...]) -> bool:
         """Whether a prefix of decoded segments has routes that ask for headers."""
-        node: Node | None = self.root
-        for segment in (*segments, None):
-            if node is None:
-                return False
-            if isinstance(node.routes, HeaderHosts):
-                return True
-            node = None if segment is None else node.children.get(segment)
-        return False
+        return any(isinstance(node.routes, HeaderHosts) for node in self._reached(segments))
 
     def has_hosts(self, segments: tuple[str, ...]) -> bool:
         """Whether a prefix of decoded segments has routes for some hosts only."""
-        node: Node | None = self.root
-        for segment in (*segments, None):
-            if node is None:
-                return False
-            if node.routes and node.by_host().keys() != {""}:
-                return True
-            node = None if segment is None else node.children.get(segment)
-        return False
+        reached = self._reached(segments)
+        return any(node.routes and node.by_host().keys() != {""} for node in reached)
 
     def routes_beside(self, route: Route) -> Iterator[Route]:
         """Yield the routes of the same prefix and one of the same hosts, some more than once.
@@ -139,7 +164,7 @@ class RoutingTable:
         """
         node: Node | None = self.root
         for segment in route.prefix:
-            node = node.children.get(segment) if node is not None else None
+            node = node.child(segment) if node is not None else None
         if node is not None and isinstance(node.routes, HeaderHosts):
             for host in route.hosts or _ANY_HOST:
                 if (routes := node.routes.hosts.get(host)) is not None:
@@ -236,6 +261,28 @@ class RoutingTable:
         return replace(self, consumers=consumers, keys=keys, clients=clients)
 
 
+def _levels(node: Node, segments: Iterable[str]) -> Iterator[list[Node]]:
+    """Yield the nodes that one more segment leads to each time, up to where none is.
+
+    In the order in which prefixes of one length count: where two first differ, the one with a
+    literal segment is before the one with a parameter. `MAX_PARAMETERS` and `MAX_DEPTH` bound how
+    many they are.
+    """
+    level = [node]
+    for segment in segments:
+        following: list[Node] = []
+        for one in level:
+            child = one.children.get(segment)
+            if child is not None:
+                following.append(child)
+            if one.parameter is not None and segment:
+                following.append(one.parameter)
+        if not following:
+            return
+        level = following
+        yield level
+
+
 def _match_host(node: Node, host: str, depth: int, head: RequestHead | None) -> Match | None:
     """Return the node's routes for a host: exact, else the longest wildcard, else any host."""
     if isinstance(node.routes, tuple) and len(node.routes) == 1:  # nearly all nodes
@@ -269,20 +316,19 @@ def _place_of(route: Route) -> tuple[object, ...]:
 def _make_node(branch: Mapping[str, Any]) -> Node:
     """Return the node of a branch of nested dicts; recurses once per segment of a prefix."""
     children = {name: _make_node(child) for name, child in branch.get("children", {}).items()}
+    parameter = children.pop(None, None)
     hosts = {name: tuple(routes) for name, routes in branch.get("hosts", {}).items()}
-    return Node(compact_items(children, _FEW_CHILDREN) or _NOTHING, _compact(hosts))
+    return Node(compact_items(children, _FEW_CHILDREN) or _NOTHING, _compact(hosts), parameter)
 
 
 def _edit(root: Node, route: Route, *, add: bool) -> Node:
     """Return the trie with a route added or removed; nodes off its path are shared."""
     path = [root]
     for segment in route.prefix:
-        path.append(path[-1].children.get(segment) or Node())
+        path.append(path[-1].child(segment) or Node())
     node = replace(path[-1], routes=_edit_routes(path[-1], route, add=add))
     for parent, segment in zip(reversed(path[:-1]), reversed(route.prefix), strict=True):
-        child = None if node.is_empty else node
-        children = edit_item(parent.children, segment, child, _FEW_CHILDREN)
-        node = replace(parent, children=children or _NOTHING)
+        node = parent.with_child(segment, node)
     return node
 
 

@@ -91,7 +91,7 @@ def _route(route: Route) -> dict[str, object]:
         "name": route.name,
         "tenant": route.tenant_id,
         "api": route.api_id,
-        "path": "/" + "/".join(route.prefix),
+        "path": route.path,
         "hosts": list(route.hosts),
         "methods": sorted(route.methods),
         "headers": {name: list(values) for name, values in route.headers},

@@ -15,7 +15,6 @@ from http import HTTPMethod
 from typing import Final, NamedTuple
 
 from stoa_proxy.core.exchange import CallNote, RequestContext
-from stoa_proxy.core.model import Route
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http.heads import RequestHead, RequestTrace
 from stoa_proxy.http.redaction import scrub_path
@@ -170,7 +169,7 @@ class Tracing:
     ) -> Span:
         method = _method(head.method)
         route = None if context is None else context.route
-        template = None if route is None else _template(route)
+        template = None if route is None else route.path
         attributes = tuple(self._server_attributes(head, method, context, status))
         name = method if method != "_OTHER" else "HTTP"
         return Span(
@@ -209,7 +208,7 @@ class Tracing:
             found.append(("server.address", context.host))
         route = context.route
         found += (
-            ("http.route", _template(route)),
+            ("http.route", route.path),
             ("stoa.route_id", route.id),
             ("stoa.api_id", route.api_id),
             ("stoa.tenant_id", route.tenant_id),
@@ -262,7 +261,3 @@ def _do_nothing() -> None:
 def _method(method: str) -> str:
     """Return a method, `_OTHER` for one that clients invented: it is part of a span's name."""
     return method if method in _METHODS else "_OTHER"
-
-
-def _template(route: Route) -> str:
-    return "/" + "/".join(route.prefix)

@@ -9,7 +9,8 @@ from stoa_gitops.adapter_sdk.policy_types import policy_types
 from stoa_gitops.model.kinds import EXTENDED_CAPABILITIES
 
 _FIELDS: Final = (
-    "plans", "hosts", "route_headers", "strip_path:false", "timeout", "retries", "fallback",
+    "plans", "hosts", "route_headers", "path_parameters", "strip_path:false", "timeout", "retries",
+    "fallback",
     "backend_auth:header", "backend_auth:query", "multiple_routes", "builtin_echo", "inactive",
     "either_credential",
     "access:subscribed", "soap", "backends", "health_check:active", "health_check:passive",

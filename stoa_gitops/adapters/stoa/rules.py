@@ -27,6 +27,7 @@ from stoa_gitops.model.canonical import JsonObject, canonical_bytes
 from stoa_gitops.model.catalog import DEFAULT_OWNER
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.losses import Loss
+from stoa_gitops.model.path_parameters import has_parameters
 from stoa_gitops.model.routing import HeaderValues, read_headers
 from stoa_gitops.model.secret import Value, withheld
 
@@ -49,6 +50,7 @@ EXTENDED: Final[Extensions] = frozenset({
     "metadata", "builtin_echo", "consumers", "websocket", "batch", "access",
     "credential:jwt", "either_credential", "trace", "upstreams", "health_check",
     "backend_auth:basic", "backend_auth:oauth2_client_credentials", "route_headers",
+    "path_parameters",
     *(f"policy:{name}" for name in POLICIES),
 })  # fmt: skip
 """What the data plane of this project names in its health response; docs/data-plane-admin.md."""
@@ -72,6 +74,7 @@ _STORED: Final = "the gateway stores policies and does not enforce them"
 _NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     "hosts": ("hosts", "routes match by path alone"),
     "route_headers": ("route_headers", "routes match by path alone"),
+    "path_parameters": ("path_parameters", "a path is compared letter by letter"),
     # STOA gateway 0.9.25 cuts `path_prefix` off and has no switch for it.
     "strip_path:false": ("strip_path", "the matched prefix is always stripped"),
     # Connect 5 s, total 30 s, fixed; retries only of GET, HEAD, DELETE, OPTIONS on 502 and 503.
@@ -200,6 +203,7 @@ def _needed_by(value: Mapping[str, Any]) -> list[str]:
     needs = {
         "hosts": any(route["hosts"] for route in routes),
         "route_headers": any("headers" in route for route in routes),
+        "path_parameters": any(has_parameters(route["path"]) for route in routes),
         "strip_path:false": not all(route["stripPath"] for route in routes),
         "timeout": backend["timeout"] != "30s",
         "retries": backend["retries"] != 0,

@@ -23,6 +23,7 @@ CAPABILITIES: Final[Capabilities] = {
     "policy:rate_limit": _YES,
     "hosts": _PATHS_ONLY,
     "route_headers": _PATHS_ONLY,
+    "path_parameters": Capability(supported=False, reason="paths are texts"),
     "strip_path:false": _PATHS_ONLY,
     "timeout": _ONE_WAY,
     "retries": _ONE_WAY,

@@ -297,8 +297,6 @@ def _spelling_hint(text: str, node: Schema) -> str:
     """Return what to write instead of a text that is spelled in another way."""
     if node.get("x-canonical") == "duration" and text.isdecimal():
         return _unit_hint(int(text[:13]))
-    if "{" in text and node.get("title", "").startswith("path "):
-        return "write the part before the first `{`: a route takes every path below its own"
     return ""
 
 

@@ -72,6 +72,11 @@ def check_url(url: str, pointer: Pointer, document: int) -> tuple[Backend | None
         text = "the URL names no host" if not host else "the host or port is not valid"
         return None, [Finding("backend.url", text, pointer, document=document)]
     found = []
+    if "{" in url or "}" in url:
+        # Braces have no place in a URL (RFC 3986 §2), so nobody can mean them.
+        text = "the URL of a backend takes no parameters of a route's path"
+        hint = "write stripPath: false at the route: the backend gets the path as it was sent then"
+        found.append(Finding("backend.url", text, pointer, hint, document=document))
     if "@" in parts.netloc:
         found.append(
             Finding(

@@ -6,6 +6,8 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from stoa_gitops.model.path_parameters import parameters_problem
+
 _ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})?")
 _UNRESERVED: Final = frozenset(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"  # RFC 3986, 2.3
@@ -27,6 +29,10 @@ def find_path_problem(path: str) -> PathProblem | None:
     Gateways match decoded segments, and some decode `%2F` and backslashes to separators or cut path
     parameters (`;x`) off, so dot segments (RFC 3986 §5.2.4) are looked for behind all of that.
     """
+    if "{" in path or "}" in path:
+        wrong = parameters_problem(path)
+        if wrong is not None:
+            return PathProblem(*wrong)
     # Nearly every path: without escapes only dot segments can be wrong.
     if "%" not in path:
         return _dots(path) if "." in path else None

@@ -27,6 +27,7 @@ from stoa_gitops.catalog.evaluation.route_headers import read_route_headers
 from stoa_gitops.catalog.evaluation.route_paths import find_path_problem
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Spec
+from stoa_gitops.model.path_parameters import has_parameters
 from stoa_gitops.model.resources import Probe
 
 _BY_NAME: Final = itemgetter("name")
@@ -90,7 +91,7 @@ def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
         ),
         access=spec.get("access", ""),
         gateways=_targets(spec),
-        probes=_probes(spec["probe"], order) if "probe" in spec else (),
+        probes=_probes(spec["probe"], order, context) if "probe" in spec else (),
     )
 
 
@@ -106,8 +107,16 @@ def _plans(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return plans
 
 
-def _probes(probe: dict[str, Any], routes: list[Route]) -> tuple[Probe, ...]:
+def _probes(
+    probe: dict[str, Any], routes: list[Route], context: DocumentContext
+) -> tuple[Probe, ...]:
     """Return the calls that prove the routes: each that answers GET, at each of its hosts."""
+    # Nobody says which value of a parameter there is.
+    routes = [route for route in routes if not has_parameters(route.path)]
+    if not routes:
+        text = "a probe calls routes without parameters, and this API has none"
+        hint = "remove it, or add a route without parameters"
+        context.report_error("route.path", text, ("spec", "probe"), hint)
     # A request that changes nothing proves a route: GET (RFC 9110 §9.2.1).
     reads = [route for route in routes if not route.methods or "GET" in route.methods]
     calls = [
@@ -154,6 +163,9 @@ def _route_needs(routes: list[Route], strips: list[bool]) -> Iterable[RequiredCa
     headers = next((route for route in routes if route.headers), None)
     if headers is not None:
         yield required("route_headers", *headers.pointer, "headers")
+    parameters = next((route for route in routes if has_parameters(route.path)), None)
+    if parameters is not None:
+        yield required("path_parameters", *parameters.pointer, "path")
     if False in strips:
         kept = routes[strips.index(False)]
         yield required("strip_path:false", *kept.pointer, "stripPath")

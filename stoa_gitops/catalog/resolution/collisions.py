@@ -28,10 +28,14 @@ from stoa_gitops.model.gateway_types import GatewayTypeInfo
 from stoa_gitops.model.grants import NO_GRANTS, Grants
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.path_parameters import without_names
 from stoa_gitops.model.routing import headers_text
 
 RouteSlot: TypeAlias = tuple[str, str]
-"""(path, host) that a route listens on, host empty for all; or ("", name) in one name space."""
+"""(path, host) that a route listens on, host empty for all; or ("", name) in one name space.
+
+Parameters of paths have no names here.
+"""
 
 _FEW: Final = 16
 """Routes of an API that are looked through quicker than a table is made."""
@@ -150,7 +154,7 @@ class Collisions:
         for route in api.definition.routes:
             # A route without hosts listens on all of them: the empty text stands for these.
             for host in route.hosts or ("",):
-                yield route.path, host
+                yield without_names(route.path), host
         if self._with_one_name_space:
             yield "", f"{api.definition.key.tenant}-{api.definition.key.name}"
 
@@ -269,7 +273,9 @@ class _RoutesBySlot:
         path, host = slot
         routes, key = api.definition.routes, api.definition.key
         if len(routes) <= _FEW:
-            return [r for r in routes if r.path == path and host in (r.hosts or ("",))]
+            return [
+                r for r in routes if without_names(r.path) == path and host in (r.hosts or ("",))
+            ]
         if key not in self._tables:
             self._tables[key] = _by_slot(routes)
         return self._tables[key].get(slot, ())
@@ -279,7 +285,7 @@ def _by_slot(routes: Iterable[Route]) -> dict[RouteSlot, list[Route]]:
     found: dict[RouteSlot, list[Route]] = {}
     for route in routes:
         for host in dict.fromkeys(route.hosts or ("",)):
-            found.setdefault((route.path, host), []).append(route)
+            found.setdefault((without_names(route.path), host), []).append(route)
     return found
 
 
@@ -290,7 +296,7 @@ def _one_route(
     routes_of: _RoutesBySlot,
     policy_methods: Mapping[str, tuple[str, ...]],
 ) -> Iterator[Conflict]:
-    path, host = slot
+    host = slot[1]
     owners = SlotOwners()
     for api in here:
         added = [m for name, more in policy_methods.items() if name in api.policies for m in more]
@@ -303,7 +309,7 @@ def _one_route(
             whose = "itself" if owner is api else owner.definition.key.short
             source = owner.definition.source
             asked = headers_text(route.headers)
-            text = f"{host}{path}{asked} on {gateway.name} is taken by {whose} ({source})"
+            text = f"{host}{route.path}{asked} on {gateway.name} is taken by {whose} ({source})"
             hint = "give one of them another path, host or other methods"
             if asked:
                 hint += ", or more headers than the other"

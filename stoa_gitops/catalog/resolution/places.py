@@ -25,6 +25,7 @@ from stoa_gitops.model.diagnostics import Severity
 from stoa_gitops.model.grants import Grants
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.path_parameters import has_parameters, lies_at_or_below, places_met
 from stoa_gitops.model.place_index import Claim, Strength, may_share, own_strength
 from stoa_gitops.model.routing import SEGMENTS, UNNESTED, RoutePattern, host_rank, segment_path
 
@@ -69,19 +70,26 @@ class PlaceMap:
         hosts = [self._host_place(host) for host in route.hosts]
         return bool(hosts) and all(host is not None and tenant in host.owners for host in hosts)
 
-    def place_of_other(self, tenant: str, route: Route, tenants: Collection[str]) -> Place | None:
-        """Return the place of another tenant in which a route lies; None where it lies in none."""
+    def places_of_others(
+        self, tenant: str, route: Route, tenants: Collection[str]
+    ) -> Iterator[Place]:
+        """Yield the places of other tenants in which a route lies; by parameters it may be many."""
         # Nearly all routes lie in the place that every tenant has.
         if not self.has_grants and route.path.startswith(f"/apis/{tenant}/"):
-            return None
-        place = self._path_place(segment_path(route.path), tenants)
+            return
+        path = segment_path(route.path)
+        place = self._path_place(path, tenants)
         if place is not None and tenant not in place.owners:
-            return place
+            yield place
+        for met in places_met(path, self._paths, tenants) if has_parameters(path) else ():
+            # All of them are below the place in which the whole route lies.
+            place = self._path_place(met, tenants)
+            if place is not None and tenant not in place.owners:
+                yield place
         for host in route.hosts if self._hosts else ():
             place = self._host_place(host)
             if place is not None and tenant not in place.owners:
-                return place
-        return None
+                yield place
 
     def _path_place(self, path: str, tenants: Collection[str]) -> Place | None:
         """Return the most exact place that a path lies in; a grant before a tenant's own."""
@@ -185,12 +193,11 @@ class PlaceChecks:
         for route in api.definition.routes:
             if not route.path.startswith(own):
                 self._strangers.add(key)
-            place = self._map.place_of_other(key.tenant, route, self._tenants)
-            if place is None:
-                continue
-            self._strangers.add(key)
-            if not self._is_allowed(key, route, place):
-                found.append(_held(api, route, place, self._holder(key, route, place, apis)))
+            for place in self._map.places_of_others(key.tenant, route, self._tenants):
+                self._strangers.add(key)
+                if not self._is_allowed(key, route, place):
+                    found.append(_held(api, route, place, self._holder(key, route, place, apis)))
+                    break
         if found:
             self.held.add(key)
             self._found[key] = tuple(found)
@@ -230,8 +237,7 @@ def _allows(route: Route, other: Key) -> bool:
 
 
 def _is_below(path: str, above: str) -> bool:
-    path, above = segment_path(path), segment_path(above)
-    return above == "/" or path == above or path.startswith(f"{above}/")
+    return lies_at_or_below(segment_path(path), segment_path(above))
 
 
 def _at(route: Route) -> Pointer:

@@ -295,6 +295,10 @@ def test_the_hash_knows_no_secret(value: dict[str, Any]) -> None:
                          "headers": [{"name": "x-a", "values": ["1"]}]}]},
             "route_headers",
         ),
+        (
+            {"routes": [{"path": "/a/{x}", "methods": [], "hosts": [], "stripPath": True}]},
+            "path_parameters",
+        ),
         ({"backend": {"url": "https://b", "timeout": "5s", "retries": 0}}, "timeout"),
         ({"backend": {"url": "https://b", "timeout": "30s", "retries": 1}}, "retries"),
         ({"backend": {"url": "builtin:echo", "timeout": "30s", "retries": 0}}, "builtin_echo"),

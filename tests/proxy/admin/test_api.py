@@ -56,7 +56,7 @@ async def test_health_names_the_extensions_and_counts(api: Api) -> None:
         "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
         "metadata", "builtin_echo", "consumers", "websocket", "batch", "access", "credential:jwt",
         "either_credential", "trace", "upstreams", "health_check", "backend_auth:basic",
-        "backend_auth:oauth2_client_credentials", "route_headers",
+        "backend_auth:oauth2_client_credentials", "route_headers", "path_parameters",
         *(f"policy:{name}" for name in POLICIES.names),
     ]  # fmt: skip
     assert (found["routes_count"], found["consumers_count"], found["git_provider"]) == (

@@ -21,11 +21,12 @@ from stoa_proxy.http.targets import read_target
 
 from stoa_gitops.adapters.kong.entities.entity import NodeInfo, Options
 from stoa_gitops.adapters.kong.mapping.route_order import foreign_patterns, router_of
-from stoa_gitops.adapters.kong.mapping.routes import kong_path
+from stoa_gitops.adapters.kong.mapping.routes import kong_path, path_order
 from stoa_gitops.adapters.stoa.routing import LETTERS
+from stoa_gitops.model.path_parameters import without_names
 from stoa_gitops.model.routing import SEGMENTS, RoutePattern, Router, read_headers
 from tests.laws import examples
-from tests.proxy.core.test_match import route as proxy_route
+from tests.proxy.core.test_path_parameters import at
 
 PATHS = ("/", "/a", "/a/b", "/a/b/c", "/ab", "/b")
 HOSTS = ("h.test", "x.h.test", "y.test", "other")
@@ -68,6 +69,21 @@ asking_routes = st.fixed_dictionaries(
 )  # fmt: skip
 
 
+WITH_PARAMETERS = tuple(
+    itertools.product(
+        ("/", "/a/", *(f"/{'/'.join(parts)}" for n in (1, 2, 3) for parts in
+                       itertools.product("abz", repeat=n))),
+        ("h.test",), METHODS,
+    )
+)  # fmt: skip
+paths_with_parameters = st.lists(
+    st.sampled_from(("a", "b", "{x}", "{x}")), min_size=1, max_size=3
+).map(lambda parts: "".join(f"/{one.replace('x', f'x{n}')}" for n, one in enumerate(parts)))
+parameter_routes = st.fixed_dictionaries(
+    {"path": paths_with_parameters, "hosts": st.just([]), "methods": st.sampled_from(([], ["GET"]))}
+)
+
+
 class Request(NamedTuple):
     path: str
     host: str
@@ -78,7 +94,7 @@ class Request(NamedTuple):
 def data_plane(table: Sequence[Form], request: Request) -> int | None:
     """The index of the route that our data plane takes; the last of equal ones."""
     made = RoutingTable.from_routes(
-        proxy_route(
+        at(
             form["path"], f"r{len(table) - index}", hosts=tuple(form["hosts"]),
             methods=frozenset(form["methods"]), headers=read_headers(form),
         )
@@ -117,7 +133,10 @@ def _kong_matches(tree: Form, request: Request) -> bool:
         if not any(key.lower() == name and one in values for key, one in request.headers):
             return False
     return not tree.get("paths") or any(
-        re.match(path[1:], request.path) if path[0] == "~" else request.path.startswith(path)
+        # Python writes all named groups with a `P`.
+        re.match(path[1:].replace("(?<", "(?P<"), request.path)
+        if path[0] == "~"
+        else request.path.startswith(path)
         for path in tree["paths"]
     )
 
@@ -137,7 +156,7 @@ def _kong_priority(tree: Form) -> int:
 
 def as_kong(form: Form, node: NodeInfo) -> Form:
     path = kong_path(form["path"], node)
-    order = {"regex_priority": form["path"].count("/")} if path.startswith("~") else {}
+    order = {"regex_priority": path_order(form["path"], node)} if path.startswith("~") else {}
     headers = {one["name"]: one["values"] for one in form.get("headers", ())}
     named = {"hosts": form["hosts"], "methods": form["methods"], "headers": headers}
     return {"paths": [path], **named, **order}
@@ -173,6 +192,15 @@ def test_our_data_plane_with_headers(table: list[Form], new: Form) -> None:
         assert moved(data_plane, [table[index]], new, WITH_HEADERS) == {0}
 
 
+@given(st.lists(parameter_routes, max_size=4), parameter_routes)
+@examples(300)
+def test_our_data_plane_with_parameters(table: list[Form], new: Form) -> None:
+    taken = {i for i, form in enumerate(table) if _takes(SEGMENTS, new, form)}
+    assert moved(data_plane, table, new, WITH_PARAMETERS) <= taken
+    for index in taken:
+        assert moved(data_plane, [table[index]], new, WITH_PARAMETERS) == {0}
+
+
 @given(st.lists(routes, max_size=4), routes)
 @examples(200)
 def test_the_real_stoa_gateway(table: list[Form], new: Form) -> None:
@@ -184,6 +212,7 @@ def _takes(router: Router, new: Form, held: Form) -> bool:
     return router.takes(router.read(new), router.read(held))
 
 
+ROOMY = NodeInfo((3, 9, 1), frozenset(), options=Options(paths="parameters"))
 NODES = (
     NodeInfo((3, 9, 1), frozenset()),
     NodeInfo((3, 4, 2), frozenset(), options=Options(paths="prefix")),
@@ -214,6 +243,32 @@ def test_kong_among_our_own_routes_with_headers(
         assert moved(kong, [entities[index]], as_kong(new, node), WITH_HEADERS) == {0}
 
 
+@given(st.lists(parameter_routes, max_size=4), parameter_routes)
+@examples(300)
+def test_kong_among_our_own_routes_with_parameters(table: list[Form], new: Form) -> None:
+    router = router_of(ROOMY)
+    entities = [as_kong(form, ROOMY) for form in table]
+    taken = {i for i, form in enumerate(table) if _takes(router, new, form)}
+    assert moved(kong, entities, as_kong(new, ROOMY), WITH_PARAMETERS) <= taken
+    for index in taken:
+        assert moved(kong, [entities[index]], as_kong(new, ROOMY), WITH_PARAMETERS) == {0}
+
+
+@given(st.lists(parameter_routes.filter(lambda form: not form["methods"]), max_size=5))
+@examples(300)
+def test_kong_and_our_data_plane_choose_the_same_route(table: list[Form]) -> None:
+    entities = [as_kong(form, ROOMY) for form in table]
+    for parts in WITH_PARAMETERS:
+        request = Request(*parts)
+        ours, theirs = data_plane(table, request), kong(entities, request)
+        # Of two that differ in names alone either is right: no catalog has both.
+        assert _place(table, ours) == _place(table, theirs)
+
+
+def _place(table: Sequence[Form], index: int | None) -> str | None:
+    return None if index is None else without_names(table[index]["path"])
+
+
 foreign = st.fixed_dictionaries(
     {},
     optional={
@@ -221,7 +276,8 @@ foreign = st.fixed_dictionaries(
             st.sampled_from(
                 ("/", "/a", "/a/", "/a/b", "/ab", "~/a", "~/a$", "~/(a|b)", "~/a/?b", "~/[ab]/b",
                  "~/ab?", r"~/a\.b|/b", "~/a/b/c",
-                 "~/a(?:/|$)", "~/a/b(?:/|$)", "~/b(/x|/y)?$", "~/(a|b)(c|d)", r"~/a\|b")
+                 "~/a(?:/|$)", "~/a/b(?:/|$)", "~/b(/x|/y)?$", "~/(a|b)(c|d)", r"~/a\|b",
+                 "~/(?P<x>[^/]+)(?:/|$)", "~/a/(?<x>[^/]+)/c(?:/|$)", "~/a/[^/]+$")
             ),
             min_size=1, max_size=1,
         ),
@@ -245,6 +301,19 @@ def test_kong_beside_routes_of_others(node: NodeInfo, table: list[Form], new: Fo
         if any(router.takes(pattern, its) for its in foreign_patterns(dict(tree), node))
     }
     assert moved(kong, low, as_kong(new, node), REQUESTS) <= taken
+
+
+@given(st.lists(foreign, max_size=4), parameter_routes)
+@examples(200)
+def test_kong_with_parameters_beside_routes_of_others(table: list[Form], new: Form) -> None:
+    pattern = router_of(ROOMY).read(new)
+    low = [{**tree, "hosts": [h.lower() for h in tree.get("hosts", ())]} for tree in table]
+    taken = {
+        index
+        for index, tree in enumerate(table)
+        if any(router_of(ROOMY).takes(pattern, its) for its in foreign_patterns(dict(tree), ROOMY))
+    }
+    assert moved(kong, low, as_kong(new, ROOMY), WITH_PARAMETERS) <= taken
 
 
 @pytest.mark.parametrize(

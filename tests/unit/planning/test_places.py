@@ -105,6 +105,33 @@ def test_what_takes_nothing_is_not_held() -> None:
         assert not held(plan_with([shop, api(EVIL, route)], live)), route
 
 
+def test_a_parameter_takes_nothing_from_a_literal_segment_and_loses_nothing_to_it() -> None:
+    """A tenant that wants what another one has, by parameters."""
+    for mine, taking, harmless in (
+        ("/search/deep", ("/search/{x}/y", "/{a}/{b}/{c}", "/search/deep/{x}"),
+         ("/search/{x}", "/{x}/deep", "/{a}/{b}", "/search/{x}/")),
+        ("/search/{x}", ("/search/deep", "/search/{y}", "/search/{x}/y", "/{a}/{b}/{c}"),
+         ("/{x}/{y}", "/{x}/deep", "/{x}", "/searching/{x}")),
+        ("/{x}/deep", ("/search/deep", "/search/{x}", "/{y}/deep"), ("/{x}/{y}", "/{x}/other")),
+    ):  # fmt: skip
+        shop, live = api(SHOP, mine), [there(SHOP, mine)]
+        for path in taking:
+            made = plan_with([shop, api(EVIL, path)], live)
+            assert list(held(made)) == [EVIL], (mine, path)
+            assert f"({mine})" in held(made)[EVIL]
+        for path in harmless:
+            assert not held(plan_with([shop, api(EVIL, path)], live)), (mine, path)
+
+
+def test_another_name_of_a_parameter_is_no_other_place() -> None:
+    made = plan_with(
+        [api(SHOP, "/search/{id}"), api(EVIL, "/search/{x}/y")],
+        [there(SHOP, "/search/{x}"), there(EVIL, "/search/{x}/y")],
+    )
+    assert not held(made)
+    assert actions(made)
+
+
 def test_of_two_newcomers_both_are_held_and_told() -> None:
     made = plan_with([api(SHOP, "/search"), api(EVIL, "/search/x")])
     assert held(made).keys() == {SHOP, EVIL}

@@ -64,15 +64,19 @@ class Form:
 
 
 class Way(NamedTuple):
-    """Where a path leads: its parts, the matched routes and the plan of the one."""
+    """Where a path leads: its parts, the matched routes and the plan of the one.
+
+    `skipped` is how many characters of the path the route replaces.
+    """
 
     path: RequestPath
     match: Match
     plan: RoutePlan
+    skipped: int
 
 
 # Stands for a path whose way depends on the headers of the request.
-_BY_HEADERS: Final = Way(RequestPath("", (), None), Match(0, ()), None)  # type: ignore[arg-type]
+_BY_HEADERS: Final = Way(RequestPath("", (), None), Match(0, ()), None, 0)  # type: ignore[arg-type]
 
 
 class KnownRequest:
@@ -97,7 +101,7 @@ class KnownRequest:
 
     def line_for(self, place: Place) -> bytes:
         """Return the request line for a backend."""
-        rest = self.path[self.plan.skipped :]
+        rest = self.path[self.way.skipped :]
         target = place.base + rest if rest else place.base_alone
         if self.query:
             target = b"%b?%b" % (target, self.query.encode())
@@ -226,7 +230,10 @@ class QuickLane:
             # With the route, so that no other one gets its id.
             known = self._plans[id(route)] = (route, _plan(route, table))
         plan = known[1]
-        return None if plan is None else Way(parsed, match, plan)
+        if plan is None:
+            return None
+        skipped = sum(len(one) + 1 for one in parsed.segments[: match.depth])
+        return Way(parsed, match, plan, skipped if route.strip_path else 0)
 
     def find_response(self, head: bytes) -> KnownResponse | None:
         """Return what is made of the head of a response, None where it is not usual."""
@@ -243,7 +250,7 @@ class QuickLane:
         self, known: KnownRequest, client: str, table: RoutingTable, trace: RequestTrace | None
     ) -> RequestContext:
         """Return the context of a request as the pipeline makes it."""
-        form, (path, match, _) = known.head.form, known.way
+        form, (path, match, *_) = known.head.form, known.way
         headers, keys = known.head.headers(form.names)
         scheme = self._engine.scheme
         head = RequestHead(known.method, known.target, headers, keys, client, scheme, trace=trace)

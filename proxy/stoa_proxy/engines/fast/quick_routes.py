@@ -47,13 +47,12 @@ class RoutePlan:
     """A route that can be served the shortest way, and its API.
 
     `place` is that of its only backend; of several `places` has each by the backend's identity.
-    `names` are the headers that its policies read, None for any. `skipped` is how many characters
-    of a request's path the route replaces.
+    `names` are the headers that its policies read, None for any.
     """
 
     __slots__ = (
         "filters", "is_observed", "loggers", "names", "needs_context", "place", "places", "route",
-        "skipped", "tenant", "timeout",
+        "tenant", "timeout",
     )  # fmt: skip
 
     def __init__(self, route: Route, backend: Backend, table: RoutingTable) -> None:
@@ -74,7 +73,6 @@ class RoutePlan:
             targets = () if route.balancing is None else route.balancing.targets
             for one in (backend, *(target.backend for target in targets)):
                 self.places[id(one)] = Place(route.tenant_id, one)
-        self.skipped = sum(len(one) + 1 for one in route.prefix) if route.strip_path else 0
 
 
 def header_names(policies: Iterable[Policy]) -> frozenset[str] | None:

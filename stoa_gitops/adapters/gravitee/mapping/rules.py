@@ -49,6 +49,7 @@ CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
     "oauth2": "no policy of the catalog asks for tokens that an authority must be asked about",
 }
 _MISSING: Final[Mapping[str, str]] = {
+    "path_parameters": "paths of Gravitee's listeners are texts",
     "route_headers": "listeners of Gravitee know paths and hosts alone",
     "backend_auth:query": "Gravitee's endpoints add headers, not query parameters",
     "health_check:active": "services of an endpoint group, which are not written yet",

@@ -119,7 +119,8 @@ class Options:
     redis           the record that Kong's plugin takes: host, port, database, ssl, ssl_verify,
                     server_name, username, password (a `{vault://…}` reference that the node
                     resolves)
-    paths           `segments`: regular expressions that end at the end of a segment; `prefix`:
+    paths           `segments`: regular expressions that end at the end of a segment; `parameters`:
+                    the same, numbered so that there is room for paths with parameters; `prefix`:
                     Kong's prefixes, compared letter by letter
     body_limit      bytes that the node's Admin API takes in one request
     jwt_claim       the claim by which a token names its credential

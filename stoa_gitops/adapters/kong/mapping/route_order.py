@@ -14,9 +14,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
-from stoa_gitops.adapters.kong.mapping.routes import canonical_path, normal_path
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo, Options
+from stoa_gitops.adapters.kong.mapping.routes import canonical_path, normal_path, path_order
 from stoa_gitops.adapters.kong.policies import MAPPINGS
+from stoa_gitops.model.path_parameters import without_names
 from stoa_gitops.model.routing import Rank, RoutePattern, Router, methods_meet, read_headers
 
 TRADITIONAL: Final = "traditional_compatible"
@@ -37,14 +38,15 @@ _STATEMENT: Final = re.compile(r'\s*http\.(path|host)\s*(\^=|==)\s*(?:r#"([^"]*)
 
 def router_of(node: NodeInfo | None) -> Router:
     """Return how a node chooses among routes; None before anybody asked."""
-    if node is None or node.options.paths == "segments":
-        return _SEGMENTS
-    return _PREFIXES
+    return _ROUTERS["segments" if node is None else node.options.paths]
 
 
-def _reader(*, by_letters: bool) -> Router:
+def _reader(options: Options) -> Router:
+    node, by_letters = NodeInfo((0, 0, 0), frozenset(), options=options), options.paths == "prefix"
+
     def read(route: Mapping[str, Any]) -> RoutePattern:
-        path = normal_path(str(route["path"]))
+        written = normal_path(str(route["path"]))
+        path = without_names(written)
         hosts = tuple(str(host).lower() for host in route.get("hosts") or ())
         methods = tuple(route.get("methods") or ())
         headers = read_headers(route)
@@ -54,7 +56,7 @@ def _reader(*, by_letters: bool) -> Router:
             hosts=hosts,
             headers=len(headers),
             is_regex=is_regex,
-            priority=path.count("/") if is_regex else 0,
+            priority=path_order(path, node) if is_regex else 0,
             length=0 if is_regex else len(path),
         )
         return RoutePattern(
@@ -65,6 +67,7 @@ def _reader(*, by_letters: bool) -> Router:
             low=rank,
             high=rank,
             headers=headers,
+            written=written if path != written else "",
         )
 
     # Of a header that comes several times any value counts, so that no two routes exclude another.
@@ -85,8 +88,9 @@ def _wins(first: RoutePattern, second: RoutePattern, _host: str) -> bool:
     return first.high >= second.low and methods_meet(first, second)
 
 
-_SEGMENTS: Final = _reader(by_letters=False)
-_PREFIXES: Final = _reader(by_letters=True)
+_ROUTERS: Final = {
+    paths: _reader(Options(paths=paths)) for paths in ("segments", "parameters", "prefix")
+}
 
 
 def foreign_patterns(tree: JsonTree, node: NodeInfo) -> Iterator[RoutePattern]:
@@ -104,7 +108,9 @@ def foreign_patterns(tree: JsonTree, node: NodeInfo) -> Iterator[RoutePattern]:
         segments = canonical_path(path) if path.startswith("~") else None
         # Of the form that we write ourselves, as another catalog's are.
         if segments is not None:
-            yield RoutePattern(segments, hosts, methods, low=low, high=low)
+            place = without_names(segments)
+            written = segments if place != segments else ""
+            yield RoutePattern(place, hosts, methods, low=low, high=low, written=written)
             continue
         letters = _certain_letters(path[1:]) if path.startswith("~") else normal_path(path)
         yield RoutePattern(letters or "/", hosts, methods, by_letters=True, low=low, high=low)

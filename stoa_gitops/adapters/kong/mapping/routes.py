@@ -15,6 +15,12 @@ from typing import Any, Final
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import entity_name, owner_tag, tag_values
 from stoa_gitops.model.losses import Loss
+from stoa_gitops.model.path_parameters import (
+    MOST_SEGMENTS,
+    PARAMETER,
+    literal_rank,
+    parameters_problem,
+)
 from stoa_gitops.model.routing import HeaderValues, read_headers
 
 _ADDED: Final = "stoa-method"
@@ -24,8 +30,11 @@ _END: Final = "(?:/|$)"
 # Characters that a path of the catalog may have and that mean something in an expression.
 _SPECIAL: Final = re.compile(r"([.+()$])")
 _ESCAPED: Final = re.compile(r"\\([.+()$])")
+_GROUP: Final = r"\(\?P?<([A-Za-z_][A-Za-z0-9_]{0,31})>\[\^/\]\+\)"
+_SEGMENT: Final = rf"/(?:(?:[A-Za-z0-9_~!&',;=:@%-]|\\[.+()$])+|{_GROUP})"
 # What kong_path writes, and nothing else: any other expression is no path of ours.
-_FORM: Final = re.compile(r"~((?:/(?:[A-Za-z0-9_~!&',;=:@%-]|\\[.+()$])+)+)\(\?:/\|\$\)")
+_FORM: Final = re.compile(rf"~((?:{_SEGMENT})+)\(\?:/\|\$\)")
+_GROUPS: Final = re.compile(_GROUP)
 _ENCODED: Final = re.compile(r"%([0-9A-Fa-f]{2})")
 # What a document may say of a header (schemas/v1alpha1/api.json).
 _HEADER: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,98}[A-Za-z0-9])?")
@@ -61,7 +70,17 @@ def kong_path(path: str, node: NodeInfo) -> str:
     """Return a path as Kong's route has it."""
     if path == "/" or node.options.paths == "prefix":
         return path
-    return f"~{_SPECIAL.sub(_escape, path)}{_END}"
+    expression = "/".join(map(_expression, path.split("/"))) if "{" in path else _escaped(path)
+    return f"~{expression}{_END}"
+
+
+def _expression(segment: str) -> str:
+    # Rust's expressions and PCRE both have named groups of this spelling.
+    return f"(?P<{segment[1:-1]}>[^/]+)" if PARAMETER.fullmatch(segment) else _escaped(segment)
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(_escape, text)
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -73,7 +92,22 @@ def canonical_path(path: str) -> str | None:
     if not path.startswith("~"):
         return path.rstrip("/") or "/"
     found = _FORM.fullmatch(path)
-    return _ESCAPED.sub(r"\1", found[1]) if found else None
+    if found is None:
+        return None
+    canonical = _ESCAPED.sub(r"\1", _GROUPS.sub(r"{\1}", found[1]))
+    is_written = "{" not in canonical or parameters_problem(canonical) is None
+    return canonical if is_written else None
+
+
+def path_order(path: str, node: NodeInfo) -> int:
+    """Return the `regex_priority` of a path: the higher one is tried first.
+
+    Kong takes 32 bits of it (kong/router/transform.lua of 3.9, compat.lua of 3.4).
+    """
+    depth = path.count("/")
+    if node.options.paths != "parameters":
+        return depth
+    return depth << MOST_SEGMENTS | literal_rank(path)
 
 
 def compile_routes(
@@ -109,7 +143,7 @@ def _route(
     if path.startswith("~"):
         # Among expressions Kong looks at this number, among prefixes at their length: the longer
         # path wins.
-        tree["regex_priority"] = route["path"].count("/")
+        tree["regex_priority"] = path_order(route["path"], node)
     if route["hosts"]:
         tree["hosts"] = list(route["hosts"])
     if route["methods"]:
@@ -185,5 +219,5 @@ def path_mode(tree: JsonTree, node: NodeInfo) -> str | list[str] | None:
     if odd:
         return odd
     modes = {"segments" if path.startswith("~") else "prefix" for path in paths}
-    others = modes - {node.options.paths}
+    others = modes - {"prefix" if node.options.paths == "prefix" else "segments"}
     return others.pop() if others else None

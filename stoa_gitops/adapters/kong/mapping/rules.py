@@ -55,6 +55,9 @@ CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
     "basic": "no policy of the catalog asks for a user name and password",
     "oauth2": "Kong's OAuth tokens need a database, and no policy of the catalog asks for them",
 }
+_WITHOUT_PARAMETERS: Final = (
+    "without options.paths: parameters, which numbers the expressions of all routes anew"
+)
 _MISSING: Final[Mapping[str, str]] = {
     "health_check:active": "checks of an upstream, which are written for circuit_breaker alone",
     "health_check:passive": "Kong's passive checks take no backend back without active ones",
@@ -86,6 +89,9 @@ def capabilities_of(node: NodeInfo) -> Capabilities:
         found[name] = Capability(supported=not absent, reason=reason)
     for name, reason in _MISSING.items():
         found[name] = Capability(supported=False, reason=reason)
+    has_parameters = node.options.paths == "parameters"
+    reason = "" if has_parameters else _WITHOUT_PARAMETERS
+    found["path_parameters"] = Capability(supported=has_parameters, reason=reason)
     return found
 
 
@@ -98,6 +104,7 @@ DECLARED: Final[Capabilities] = {
         for name, plugins in _NEEDS.items()
     },
     **{name: Capability(supported=False, reason=reason) for name, reason in _MISSING.items()},
+    "path_parameters": Capability(supported=True, reason=_WITHOUT_PARAMETERS, depends=True),
 }
 """Capabilities without asking: a node may have been started without some plugins."""
 
@@ -266,8 +273,6 @@ def refuse_unsupported(spec: ObjectSpec, node: NodeInfo) -> AdapterResult | None
 
 def path_notes(node: NodeInfo) -> tuple[str, ...]:
     """Return the notes beside the gateway's name: how paths are matched, an untested version."""
-    paths = (
-        "paths as regular expressions" if node.options.paths == "segments" else "paths by letters"
-    )
+    paths = "paths by letters" if node.options.paths == "prefix" else "paths as regular expressions"
     newer = (f"newer than {NEWEST_MINOR[0]}.{NEWEST_MINOR[1]}, the last one tried",)
     return (paths, *(newer if node.version[:2] > NEWEST_MINOR else ()))

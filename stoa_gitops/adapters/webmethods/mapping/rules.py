@@ -49,6 +49,7 @@ CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
     "oauth2": "no policy of the catalog asks for tokens that an authority must be asked about",
 }
 _MISSING: Final[Mapping[str, str]] = {
+    "path_parameters": "a URL alias of webMethods is one text",
     "route_headers": "a URL alias of webMethods is for all requests",
     "hosts": "a URL alias of webMethods is for all hosts",
     "retries": "straight through routing of webMethods asks a backend once",

@@ -10,7 +10,8 @@ import pytest
 from stoa_gitops.adapters.kong.entities.entity import Entity, NodeInfo, Options
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
 from stoa_gitops.adapters.kong.mapping.mappers import compile_api, decompile_api
-from stoa_gitops.adapters.kong.mapping.rules import losses, project
+from stoa_gitops.adapters.kong.mapping.routes import canonical_path
+from stoa_gitops.adapters.kong.mapping.rules import capabilities_of, losses, project
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.keys import API
 from stoa_gitops.model.secret import Secret
@@ -122,6 +123,50 @@ def test_a_credential_that_leads_nowhere_is_no_loss_but_unresolved() -> None:
 def test_a_path_ends_where_a_segment_ends(path: str, written: str, priority: int | None) -> None:
     (route,) = trees("routes", api_of(routes=[{**ROUTE, "path": path}]))
     assert (route["paths"], route.get("regex_priority")) == ([written], priority)
+
+
+ROOMY = NodeInfo((3, 9, 1), PLUGINS, options=Options(paths="parameters"))
+
+
+@pytest.mark.parametrize(
+    ("path", "written", "priority"),
+    [
+        ("/", "/", None),
+        ("/apis/a", "~/apis/a(?:/|$)", 0x2FFFF),
+        ("/orders/{orderId}/items", "~/orders/(?P<orderId>[^/]+)/items(?:/|$)", 0x3BFFF),
+        ("/{a}/v1.0/{b_2}", r"~/(?P<a>[^/]+)/v1\.0/(?P<b_2>[^/]+)(?:/|$)", 0x35FFF),
+    ],
+)
+def test_a_parameter_is_a_group_that_takes_one_segment(
+    path: str, written: str, priority: int | None
+) -> None:
+    (route,) = trees("routes", api_of(routes=[{**ROUTE, "path": path}]), ROOMY)
+    assert (route["paths"], route.get("regex_priority")) == ([written], priority)
+    assert canonical_path(written) == path
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "~/a/[^/]+(?:/|$)", "~/a/(?P<x>[^/]+)$", "~/a/(?P<x>[^/]*)(?:/|$)", "~/a/(?<x>\\d+)(?:/|$)",
+        "~/a/v(?P<x>[^/]+)(?:/|$)", "~/(?P<x>[^/]+)/(?P<x>[^/]+)(?:/|$)", "~/a/([^/]+)(?:/|$)",
+        "~" + "".join(f"/(?P<x{n}>[^/]+)" for n in range(5)) + "(?:/|$)", "~/a/{x}(?:/|$)",
+    ],
+)  # fmt: skip
+def test_other_groups_are_no_parameters(expression: str) -> None:
+    assert canonical_path(expression) is None
+
+
+def test_the_other_spelling_of_a_group_is_the_same() -> None:
+    assert canonical_path("~/a/(?<x>[^/]+)/c(?:/|$)") == "/a/{x}/c"
+
+
+@pytest.mark.parametrize("options", [Options(), Options(paths="prefix")])
+def test_without_room_for_parameters_such_an_api_is_held_back(options: Options) -> None:
+    found = capabilities_of(NodeInfo((3, 9, 1), PLUGINS, options=options))["path_parameters"]
+    assert not found.supported
+    assert "options.paths: parameters" in found.reason
+    assert capabilities_of(ROOMY)["path_parameters"].supported
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def caller(served: Served) -> Caller:
     "content",
     [
         b"", b"null", b"[]", b'"text"', b"7", b"{", b"\xff\xfe", b"NaN", b'{"x":1e999}',
-        b"[" * 15_000, b'{"a":' * 3_000, b'{"synced_routes":' + b"[" * 15_000,
+        b"[" * 8_000, b'{"a":' * 1_500, b'{"synced_routes":' + b"[" * 8_000,
         b'{"synced_routes":{},"synced_policies":7,"hostname":[],"uptime_seconds":"x","etag":{}}',
     ],
 )  # fmt: skip

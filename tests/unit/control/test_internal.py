@@ -160,7 +160,7 @@ async def test_wrong_fields_are_422_and_named(
     assert "hunter2" not in said + caplog.text + str(caller.served.records.entries)
 
 
-@pytest.mark.parametrize("key", ["a\nregister: forged", "a\x1b[2J", "x\u2028y", "k" * 50_000])
+@pytest.mark.parametrize("key", ["a\nregister: forged", "a\x1b[2J", "x\u2028y", "k" * 7_000])
 async def test_a_key_of_a_body_is_no_line_of_the_log(
     caller: Caller, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -205,8 +205,8 @@ async def test_any_host_name_gets_a_name_that_documents_can_have(
         b"{",
         b"null",
         b"\xff",
-        b'{"a":' * 5_000,
-        b"[" * 60_000,
+        b'{"a":' * 1_500,
+        b"[" * 8_000,
         b'{"hostname":"\\ud800"}',
     ],
     ids=["empty", "list", "half", "null", "bytes", "deep objects", "deep lists", "surrogate"],
@@ -216,7 +216,7 @@ async def test_a_body_that_is_no_registration_is_422(caller: Caller, content: by
 
 
 @pytest.mark.parametrize(
-    ("path", "most"), [("register", 64 << 10), ("0/heartbeat", 16 << 10), ("0/sync-ack", 4 << 20)]
+    ("path", "most"), [("register", 8 << 10), ("0/heartbeat", 16 << 10), ("0/sync-ack", 4 << 20)]
 )
 async def test_large_bodies_are_413_whether_their_length_is_told_or_not(
     caller: Caller, path: str, most: int

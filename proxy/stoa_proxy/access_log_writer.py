@@ -20,7 +20,8 @@ from stoa_proxy.foundation.throttled_log import ThrottledLog
 
 _log = logging.getLogger("stoa_proxy.access")
 
-# Lines of so long are sent together: one request to a URL for each would be a second load.
+# Lines of so long are sent together, or a batch of them: one request to a URL for each, or one turn
+# of a thread, would be a second load.
 _GATHER_SECONDS: Final = 0.2
 _ATTEMPTS: Final = 3
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
@@ -53,6 +54,7 @@ class AccessLogWriter:
         self._jitter = jitter
         self._throttled_log = ThrottledLog(_log, clock)
         self._tasks: dict[Place, asyncio.Task[None]] = {}
+        self._pauses: dict[Place, asyncio.Task[None]] = {}
         # One for each, so that one that hangs keeps the other from nothing.
         self._threads = {stream: make_thread() for stream in STREAMS}
         self._is_stopping = False
@@ -60,14 +62,16 @@ class AccessLogWriter:
     def start(self) -> None:
         """Write lines from now on."""
         self._is_stopping = False
-        self._logs.on_line = self._wake
+        self._logs.on_line, self._logs.on_batch = self._wake, self._hurry
         for place in self._logs.waiting():
             self._wake(place)
 
     async def stop(self) -> None:
         """Write what is queued, for a bounded time; what is left then is lost."""
         self._is_stopping = True
-        self._logs.on_line = _nothing
+        self._logs.on_line = self._logs.on_batch = _nothing
+        for place in self._pauses:
+            self._hurry(place)
         tasks = list(self._tasks.values())
         if tasks:
             await asyncio.wait(tasks, timeout=_STOP_SECONDS)
@@ -85,17 +89,36 @@ class AccessLogWriter:
         if place not in self._tasks:
             self._tasks[place] = asyncio.get_running_loop().create_task(self._empty(place))
 
+    def _hurry(self, place: Place) -> None:
+        """Gather lines of a sink no longer."""
+        pause = self._pauses.get(place)
+        if pause is not None:
+            pause.cancel()
+
+    async def _gather(self, place: Place) -> None:
+        """Wait for more lines of a sink, a while or until there is a batch."""
+        if self._is_stopping or self._logs.has_batch(place):
+            return
+        pause = asyncio.ensure_future(self._pause(_GATHER_SECONDS))
+        self._pauses[place] = pause
+        try:
+            await asyncio.wait([pause])
+        finally:
+            pause.cancel()
+            del self._pauses[place]
+
     async def _empty(self, place: Place) -> None:
         """Write the lines of one sink until there are none."""
         try:
-            if not self._is_stopping:
-                await self._pause(_GATHER_SECONDS)
+            await self._gather(place)
             while lines := self._logs.take(place):
                 is_written = False
                 try:
                     is_written = await self._write(place, lines)
                 finally:
                     self._logs.count("written" if is_written else "lost", len(lines))
+                # What came meanwhile is little: without a pause it would be written in bits.
+                await self._gather(place)
         finally:
             self._tasks.pop(place, None)
 

@@ -32,14 +32,19 @@ Place = tuple[str, str]
 class _Queue:
     lines: deque[bytes] = field(default_factory=deque)
     size: int = 0
+    has_batch: bool = False
 
 
 class AccessLogs(PolicyState):
-    """The queues of all sinks; `on_line` is called when a queue gets its first line."""
+    """The queues of all sinks.
+
+    `on_line` is called when a queue gets its first line, `on_batch` when it has a batch.
+    """
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
         self.on_line: Callable[[Place], None] = _nothing
+        self.on_batch: Callable[[Place], None] = _nothing
         self._queues: dict[Place, _Queue] = {}
         self._sinks_of: dict[str, int] = {}
         self._counts = dict.fromkeys(("written", "dropped", "lost"), 0)
@@ -77,13 +82,17 @@ class AccessLogs(PolicyState):
             queue = self._queues.get(place)
             if queue is None:
                 queue = self._add(place)
-            if queue is None or len(queue.lines) >= _MAX_LINES or queue.size >= _MAX_BYTES:
+            count = 0 if queue is None else len(queue.lines)
+            if queue is None or count >= _MAX_LINES or queue.size >= _MAX_BYTES:
                 self._counts["dropped"] += 1
                 continue
             queue.lines.append(line)
             queue.size += len(line)
-            if len(queue.lines) == 1:
+            if not count:
                 self.on_line(place)
+            elif (count >= _BATCH_LINES or queue.size >= _BATCH_BYTES) and not queue.has_batch:
+                queue.has_batch = True
+                self.on_batch(place)
 
     def take(self, place: Place) -> list[bytes]:
         """Return the next lines of a sink, and forget a sink without any."""
@@ -97,10 +106,16 @@ class AccessLogs(PolicyState):
             size += len(line)
             lines.append(line)
         queue.size -= size
+        queue.has_batch = len(queue.lines) > _BATCH_LINES or queue.size >= _BATCH_BYTES
         if not lines:
             del self._queues[place]
             self._sinks_of[place[0]] -= 1
         return lines
+
+    def has_batch(self, place: Place) -> bool:
+        """Whether a sink has as many lines as are written together."""
+        queue = self._queues.get(place)
+        return queue is not None and queue.has_batch
 
     def waiting(self) -> list[Place]:
         """Return the sinks that have lines."""

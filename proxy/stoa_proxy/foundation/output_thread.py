@@ -10,6 +10,7 @@ import asyncio
 import os
 import queue
 import select
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -89,7 +90,8 @@ def _write(name: str, content: bytes) -> None:
         stream.flush()
         return
     # Not through the stream's buffer: its lock would be held for as long as this hangs.
-    for piece in _pieces(content):
+    pieces = [content] if stat.S_ISREG(os.fstat(number).st_mode) else _pieces(content)
+    for piece in pieces:
         left = piece
         while left:
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -53,3 +54,23 @@ async def test_a_pipe_whose_reader_is_gone_is_an_error_and_the_thread_goes_on(
     await thread.write("stdout", b"b\n")
     thread.stop()
     assert capfd.readouterr().out == "b\n"
+
+
+async def test_a_file_gets_all_lines_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    thread, content = OutputThread(), b"x" * 99 + b"\n"
+    sizes: list[int] = []
+    write = os.write
+
+    def note(number: int, data: bytes) -> int:
+        sizes.append(len(data))
+        return write(number, data)
+
+    with monkeypatch.context() as patch, (tmp_path / "log").open("wb") as file:
+        patch.setattr("sys.stderr", file)
+        patch.setattr("os.write", note)
+        await thread.write("stderr", content * 1000)
+    thread.stop()
+    assert (tmp_path / "log").read_bytes() == content * 1000
+    assert 100_000 in sizes

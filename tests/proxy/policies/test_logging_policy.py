@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from stoa_proxy.access_log_writer import AccessLogWriter
 from stoa_proxy.core.access_logs import AccessLogs
 from stoa_proxy.policies import POLICIES
 
@@ -302,6 +303,48 @@ def test_every_line_is_in_a_queue_taken_or_counted_as_dropped(
         while lines := logs.take(place):
             left += len(lines)
     assert pushed == taken + left + logs.counts["dropped"]
+
+
+class Sink:
+    """Notes what is written, at once."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.came = asyncio.Event()
+
+    async def write(self, stream: str, content: bytes) -> None:
+        self.sizes.append(content.count(b"\n"))
+        self.came.set()
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+
+async def test_lines_are_written_by_the_batch_and_the_rest_at_the_end() -> None:
+    clock, sink = FakeClock(), Sink()
+    logs = AccessLogs(clock)
+
+    async def pause(_: float) -> None:
+        await asyncio.Event().wait()
+
+    def no_services(_: str) -> Any:
+        raise AssertionError("only a stream is written to")
+
+    writer = AccessLogWriter(logs, no_services, clock, pause=pause, make_thread=lambda: sink)  # type: ignore[arg-type, return-value]
+    writer.start()
+    for size in (500, 700):
+        sink.came.clear()
+        for _ in range(size + 1):
+            logs.push("acme", ["stderr"], b"x\n")
+        await asyncio.wait_for(sink.came.wait(), 30)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert sink.sizes[:2] == [500, 500]
+    assert sum(sink.sizes) < 1202, "what is no batch waits for more"
+    await writer.stop()
+    assert sum(sink.sizes) == 1202
+    assert logs.counts == {"written": 1202, "dropped": 0, "lost": 0}
+    assert not logs.waiting()
 
 
 def test_sinks_of_a_tenant_are_bounded_and_its_streams_have_room() -> None:

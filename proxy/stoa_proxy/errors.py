@@ -22,6 +22,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 
 class ProxyError(Exception):
@@ -114,10 +115,19 @@ class ObjectRefused(ProxyError):
 class UpstreamFailed(ProxyError):
     """No response of an upstream.
 
-    `reason` is `unreachable` (not connected), `no-answer` (connected, then nothing), `bad-answer`
-    (one that cannot be read; `detail` says what is wrong with it), `denied`, `timeout` or `busy`
-    (not asked: too many requests to it are in flight); `was_reused` says that the connection had
-    served before, so that the upstream may just have closed it for being idle.
+    `reason` is one of:
+
+    unreachable            not connected
+    tls-failed             no handshake; `detail` says why
+    credential-unresolved  not asked: what the gateway shows there is not here
+    no-answer              connected, then nothing
+    bad-answer             one that cannot be read; `detail` says what is wrong with it
+    denied                 not asked: the address rules refuse it
+    timeout                not in time
+    busy                   not asked: too many requests to it are in flight
+
+    `was_reused` says that the connection had served before, so that the upstream may just have
+    closed it for being idle.
     """
 
     def __init__(self, reason: str, detail: str = "", *, was_reused: bool = False) -> None:
@@ -125,6 +135,18 @@ class UpstreamFailed(ProxyError):
         self.reason = reason
         self.detail = detail
         self.was_reused = was_reused
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether nobody read anything of the request."""
+        return self.reason in UNSENT
+
+
+UNSENT: Final = frozenset({"unreachable", "tls-failed", "credential-unresolved"})
+"""Reasons of UpstreamFailed by which a request never went out."""
+
+NO_RESPONSE: Final = frozenset({"unreachable", "tls-failed", "no-answer", "bad-answer"})
+"""Reasons of UpstreamFailed by which an upstream was called and did not respond, however long."""
 
 
 class CertificateUnusable(ProxyError):

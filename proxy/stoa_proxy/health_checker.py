@@ -154,7 +154,7 @@ class HealthChecker:
                     "a backend is %s now tenant=%s backend=%s://%s:%d: %s",
                     "unhealthy" if trouble else "healthy",
                     probed.tenant,
-                    *probed.backend.origin,
+                    *probed.backend.origin[:3],
                     trouble or "its checks succeed",
                 )
             interval = check.interval * self._stretch.get(probed.tenant, 1.0)
@@ -162,14 +162,14 @@ class HealthChecker:
 
     async def _ask(self, probed: Probed) -> str:
         """Return what is wrong with a backend; nothing where it is well."""
-        scheme, host, port = probed.backend.origin
+        scheme, host, port, tls = probed.backend.origin
         check = probed.check
         netloc = f"[{host}]" if ":" in host else host
         # The path begins with a slash (`admin.backends`), so it cannot change the host.
         url = f"{scheme}://{netloc}:{port}{check.path}"
         try:
             services = self._services_of(probed.tenant)
-            response = await services.fetch("GET", url, _HEADERS, seconds=check.timeout)
+            response = await services.fetch("GET", url, _HEADERS, seconds=check.timeout, tls=tls)
         except ServiceFailed as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - a bug must not end the checks of a backend

@@ -45,7 +45,8 @@ Capabilities: TypeAlias = Mapping[str, Capability]
 - fields: `plans`, `hosts`, `route_headers`, `path_parameters`, `strip_path:false`, `timeout`,
   `retries`, `fallback`,
   `backend_auth:header`, `backend_auth:query`, `backend_auth:basic`,
-  `backend_auth:oauth2_client_credentials`, `multiple_routes`, `builtin_echo`, `inactive`,
+  `backend_auth:oauth2_client_credentials`, `backend_tls` (certificates and issuers of a document),
+  `multiple_routes`, `builtin_echo`, `inactive`,
   `backends` (several of them), `health_check:active`, `health_check:passive`,
   `soap` (an API that a WSDL describes),
   `either_credential` (a key or a token lets in, where an API has both policies)

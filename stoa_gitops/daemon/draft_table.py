@@ -24,6 +24,7 @@ from weakref import WeakValueDictionary
 
 from stoa_proxy.admin import saved_table
 from stoa_proxy.admin.api import AdminApi
+from stoa_proxy.admin.backend_tls import has_secrets, lacks_secrets, with_secrets
 from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.core.problems import Respond, problem
@@ -251,9 +252,7 @@ class TableDraft(Draft[_Table]):
     def _restore(self, lines: Iterable[Mapping[str, Any]]) -> list[str]:
         problems = saved_table.restore(self._store, list(lines), self._find_admin().parsers)
         self._objects.bare_routes = {
-            route.id: route
-            for route in self._store.table.routes.values()
-            if route.backend_auth is not None and not route.backend_auth.is_resolved
+            route.id: route for route in self._store.table.routes.values() if lacks_secrets(route)
         }
         return problems
 
@@ -273,13 +272,12 @@ class TableDraft(Draft[_Table]):
             if content is None or (tenant and route.tenant_id != tenant):
                 continue
             apis |= {route.api_id, route_id}
-            auth = route.backend_auth
-            if auth is None:  # most have none, and need no parsing
+            if not has_secrets(route):  # most have none, and need no parsing
                 yield b'{"apis":' + content + b"}\n"
             elif self._objects.bare_routes.get(route_id) is route:
                 yield _line("apis", {"id": route_id, "keep": True})
             else:
-                yield _line("apis", {**json.loads(content), "backend_auth": auth.as_body()})
+                yield _line("apis", with_secrets(route, json.loads(content)))
         for content in store.policies.snapshot():
             view = json.loads(content)
             if tenant and view["api_id"] not in apis:

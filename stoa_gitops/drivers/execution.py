@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Final
 
@@ -28,6 +29,7 @@ from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import APPLICATION, Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import Resource
+from stoa_gitops.secrets.tls_material import find_tls_flaws
 
 # Bounds the memory for resolved secrets and request bodies: a plan may have 30,000 changes.
 PORTION = 500
@@ -273,7 +275,10 @@ class Execution:
         except Exception as error:  # noqa: BLE001  # an adapter that breaks its contract
             message = internal_error_message(error)
         return [
-            outcomes.get(id(write.change)) or failed_outcome(write.change, reason, message)
+            _with_dates(
+                outcomes.get(id(write.change)) or failed_outcome(write.change, reason, message),
+                write,
+            )
             for write in writes
         ]
 
@@ -321,6 +326,16 @@ def _written_items(lists: Sequence[Items], outcomes: Sequence[Outcome]) -> Itera
         key = item.get("kind"), item.get("tenant"), item.get("name")
         if key in keys or item.get("gateway_id") in ids:
             yield item
+
+
+def _with_dates(outcome: Outcome, write: Write) -> Outcome:
+    """Add a warning for each certificate of an API that has ended, or has not begun."""
+    backend = write.spec.value.get("backend") if write.spec is not None else None
+    if outcome.status is not Status.APPLIED or not isinstance(backend, Mapping):
+        return outcome
+    found = [flaw for flaw in find_tls_flaws(backend, datetime.now(UTC)) if flaw.is_partial]
+    warnings = (f"{write.change.key}: {flaw.message}; backends refuse it" for flaw in found)
+    return replace(outcome, warnings=(*outcome.warnings, *warnings)) if found else outcome
 
 
 def _with_doubt(outcome: Outcome, message: str) -> Outcome:

@@ -39,6 +39,8 @@ class SecretForm(Enum):
 def form_at(tree: Json, path: Path) -> SecretForm:
     """Return the form of the secret at a path of a canonical spec."""
     holder, field = value_at(tree, path[:-1]), path[-1] if path else ""
+    if len(path) > 1 and path[-2] == "tls":
+        return SecretForm.TEXT
     if field in ("username", "password"):
         return SecretForm.BASIC
     if field == "key" and isinstance(holder, Mapping) and holder.get("type") == "jwt":

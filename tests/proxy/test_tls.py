@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import os
 import ssl
 from pathlib import Path
@@ -11,67 +10,23 @@ from typing import Any, Self
 
 import aiohttp
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig, config_from_env
 from stoa_proxy.engines.complete import beginnings
 from stoa_proxy.errors import CertificateUnusable, ConfigInvalid, ListenFailed
 from stoa_proxy.foundation.server_certificates import ServerCertificates, TlsFiles
 
+from tests import pki
 from tests.proxy.conftest import LOOPBACK, TOKEN, Upstream, current_engine, route_body
 
-NOW = dt.datetime.now(dt.UTC)
 
+class Authority(pki.Authority):
+    """An authority whose certificates are those of a listener."""
 
-class Authority:
-    """Makes certificates in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
-        self.file = folder / "ca.pem"
-        self._write(self.file, self._build(self.name, self.key.public_key(), [], is_ca=True))
-
-    def issue(self, file: str, *names: str, password: bytes | None = None) -> TlsFiles:
-        """Write FILE.crt and FILE.key for names; the serial number tells two apart."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, file)])
-        certificate, secret = self.folder / f"{file}.crt", self.folder / f"{file}.key"
-        certificate.parent.mkdir(parents=True, exist_ok=True)
-        self._write(certificate, self._build(subject, key.public_key(), list(names)))
-        secret.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.BestAvailableEncryption(password)
-                if password
-                else serialization.NoEncryption(),
-            )
-        )
-        return TlsFiles(certificate, secret)
-
-    def _build(self, subject: x509.Name, key: Any, names: list[str], *, is_ca: bool = False) -> Any:
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW - dt.timedelta(days=1))
-            .not_valid_after(NOW + dt.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-        )
-        if names:
-            found = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
-            builder = builder.add_extension(found, critical=False)
-        return builder.sign(self.key, hashes.SHA256())
-
-    def _write(self, path: Path, certificate: Any) -> None:
-        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    def serve(self, file: str, *names: str, password: bytes | None = None) -> TlsFiles:
+        """Write FILE.crt and FILE.key for names."""
+        issued = self.issue(file, *names, password=password)
+        return TlsFiles(issued.certificate_file, issued.key_file)
 
 
 @pytest.fixture
@@ -128,9 +83,9 @@ OK = b"HTTP/1.1 200 OK"
 async def test_a_name_gets_its_certificate_and_everybody_else_the_first(
     authority: Authority,
 ) -> None:
-    first = authority.issue("first", "first.test")
-    authority.issue("more/shop", "shop.test", "*.shop.test")
-    authority.issue("more/other", "other.test")
+    first = authority.serve("first", "first.test")
+    authority.serve("more/shop", "shop.test", "*.shop.test")
+    authority.serve("more/other", "other.test")
     files = TlsFiles(first.certificate, first.key, authority.folder / "more")
     async with Served(authority, files) as served:
         for name, file in (
@@ -144,7 +99,7 @@ async def test_a_name_gets_its_certificate_and_everybody_else_the_first(
 async def test_requests_and_what_backends_learn_of_them(
     authority: Authority, upstream: Upstream
 ) -> None:
-    async with Served(authority, authority.issue("first", "first.test")) as served:
+    async with Served(authority, authority.serve("first", "first.test")) as served:
         assert served.gateway.base_url.startswith("https://")
         context = ssl.create_default_context(cafile=str(authority.file))
         headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -166,7 +121,7 @@ async def test_requests_and_what_backends_learn_of_them(
 async def test_certificates_are_read_again_and_broken_ones_change_nothing(
     authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
-    files = authority.issue("first", "first.test")
+    files = authority.serve("first", "first.test")
     async with Served(authority, files) as served:
         assert (await served.shown("first.test"))[0] == "first"
         files.certificate.write_bytes(b"nothing")
@@ -174,7 +129,7 @@ async def test_certificates_are_read_again_and_broken_ones_change_nothing(
             while "the certificates stay as they were" not in caplog.text:
                 await asyncio.sleep(0.01)
         assert await served.shown("first.test") == ("first", OK)
-        renewed = authority.issue("renewed", "first.test")
+        renewed = authority.serve("renewed", "first.test")
         renewed.key.replace(files.key)
         renewed.certificate.replace(files.certificate)
         async with asyncio.timeout(30):
@@ -183,10 +138,10 @@ async def test_certificates_are_read_again_and_broken_ones_change_nothing(
 
 
 async def test_only_clients_of_the_authority_come_in(authority: Authority) -> None:
-    first, client = authority.issue("first", "first.test"), authority.issue("client")
+    first, client = authority.serve("first", "first.test"), authority.serve("client")
     files = TlsFiles(first.certificate, first.key, None, authority.file)
     (authority.folder / "elsewhere").mkdir()
-    stranger = Authority(authority.folder / "elsewhere").issue("stranger")
+    stranger = Authority(authority.folder / "elsewhere").serve("stranger")
 
     async def answer(shown: TlsFiles | None) -> bytes:
         try:
@@ -202,7 +157,7 @@ async def test_a_client_that_never_shakes_hands_keeps_nobody_out(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(beginnings, "PER_CLIENT", 3)
-    async with Served(authority, authority.issue("first", "first.test")) as served:
+    async with Served(authority, authority.serve("first", "first.test")) as served:
         silent = [
             await asyncio.open_connection(
                 "127.0.0.1", served.gateway.port, local_addr=("127.0.0.9", 0)
@@ -226,7 +181,7 @@ async def test_a_client_behind_a_load_balancer_that_never_shakes_hands_keeps_nob
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(beginnings, "PER_CLIENT", 3)
-    files = authority.issue("first", "first.test")
+    files = authority.serve("first", "first.test")
     balanced: dict[str, Any] = {"trusted_proxies": ("127.0.0.1/32",), "proxy_protocol": True}
     async with Served(authority, files, **balanced) as served:
         opened = []
@@ -247,19 +202,19 @@ async def test_a_client_behind_a_load_balancer_that_never_shakes_hands_keeps_nob
 
 @pytest.mark.parametrize("wrong", ["missing", "key", "password", "text", "ca", "folder", "names"])
 def test_files_that_cannot_be_used_are_named(authority: Authority, wrong: str) -> None:
-    good, other = authority.issue("good", "good.test"), authority.issue("other", "o.test")
+    good, other = authority.serve("good", "good.test"), authority.serve("other", "o.test")
     more = authority.folder / "more"
     files = {
         "missing": TlsFiles(authority.folder / "none.crt", good.key),
         "key": TlsFiles(good.certificate, other.key),
-        "password": authority.issue("locked", "l.test", password=b"secret"),
+        "password": authority.serve("locked", "l.test", password=b"secret"),
         "text": TlsFiles(good.key, good.key),
         "ca": TlsFiles(good.certificate, good.key, None, good.key),
         "folder": TlsFiles(good.certificate, good.key, more),
         "names": TlsFiles(good.certificate, good.key, more),
     }[wrong]
     if wrong == "names":
-        authority.issue("more/nameless")
+        authority.serve("more/nameless")
     with pytest.raises(CertificateUnusable, match=str(authority.folder)) as refused:
         ServerCertificates(files).load()
     assert str(refused.value).rpartition(": ")[2]

@@ -53,6 +53,7 @@ _EXTENSIONS = (
     "metadata", "builtin_echo", "consumers", "websocket", "batch", "access", "credential:jwt",
     "either_credential", "trace", "upstreams", "health_check", "backend_auth:basic",
     "backend_auth:oauth2_client_credentials", "route_headers", "path_parameters",
+    "backend_tls",
 )  # fmt: skip
 # What STOA gateway 0.9.25 has below `/admin` beside what is here.
 _NOT_HERE = frozenset(

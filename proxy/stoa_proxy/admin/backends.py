@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from sys import intern
 from typing import Final
 
+from stoa_proxy.admin.backend_tls import parse_tls, read_tls_view
 from stoa_proxy.admin.checks import fingerprint
 from stoa_proxy.admin.json_body import Body
 from stoa_proxy.core.backend import Backend, Upstream
@@ -48,7 +50,11 @@ def read_backends_view(body: Body) -> dict[str, object]:
     """Return the fields of the view, with their defaults. Raises BodyRefused."""
     return {
         "upstreams": [
-            {"url": item.text("url"), "weight": item.integer("weight", 1)}
+            {
+                "url": item.text("url"),
+                "weight": item.integer("weight", 1),
+                **({} if (tls := read_tls_view(item, "tls")) is None else {"tls": tls}),
+            }
             for item in body.bodies("upstreams")
         ],
         "load_balancer": body.variant("load_balancer", ALGORITHMS, ALGORITHMS[0]),
@@ -79,7 +85,9 @@ def read_health_view(body: Body) -> dict[str, object] | None:
     }
 
 
-def parse_balancing(body: Body, read_url: ReadUrl, errors: list[str]) -> Balancing | None:
+def parse_balancing(
+    body: Body, tenant: str, read_url: ReadUrl, errors: list[str]
+) -> Balancing | None:
     """Return how requests are shared out, None with one backend; append what is wrong."""
     health = read_health_view(body)
     active, passive = _parse_health(body, health, errors)
@@ -90,7 +98,7 @@ def parse_balancing(body: Body, read_url: ReadUrl, errors: list[str]) -> Balanci
         return None
     targets: list[WeightedBackend] = []
     for item in items:
-        errors += item.check_fields(("url", "weight", "health_check_path"))
+        errors += item.check_fields(("url", "weight", "health_check_path", "tls"))
         if item.values.get("health_check_path") is not None:
             errors.append(f"{item.path_of('health_check_path')}: use health_check.active.path")
         weight = item.integer("weight", 1)
@@ -99,13 +107,14 @@ def parse_balancing(body: Body, read_url: ReadUrl, errors: list[str]) -> Balanci
         upstream = read_url(item.path_of("url"), item.text("url"))
         if upstream is None:
             continue
+        upstream = parse_tls(item, "tls", tenant, upstream, errors)
         if isinstance(upstream, Backend):
             targets.append(WeightedBackend(upstream, weight))
         else:
             errors.append(f"{item.path_of('url')} must be an http or https URL")
     if len(items) > _MOST_BACKENDS:
         errors.append(f"upstreams must not be more than {_MOST_BACKENDS}")
-    if len({target.backend for target in targets}) != len(targets):
+    if len({replace(target.backend, tls=None) for target in targets}) != len(targets):
         errors.append("upstreams must have different URLs")
     if targets and not any(target.weight for target in targets):
         errors.append("upstreams: one weight at least must be above 0")

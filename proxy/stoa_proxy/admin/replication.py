@@ -10,13 +10,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from stoa_proxy.admin.backend_tls import with_secrets
 from stoa_proxy.admin.batch import Parse
 from stoa_proxy.admin.changes import Changes
 from stoa_proxy.admin.checks import View
 from stoa_proxy.admin.json_body import Body
 from stoa_proxy.admin.saved_table import consumer_body, withheld_policy
 from stoa_proxy.admin.store import Store
-from stoa_proxy.core.model import Route
 from stoa_proxy.core.withheld import WITHHELD
 
 Document = Mapping[str, Any]
@@ -28,7 +28,7 @@ _OBJECTS: Final = 20
 def document_of(changes: Changes) -> Document:
     """Return changes as JSON has them; `changes_of` is the way back."""
     return {
-        "apis": [_route_body(route, view) for route, view in changes.routes],
+        "apis": [with_secrets(route, view) for route, view in changes.routes],
         "policies": [view for _, view in changes.policies],
         "consumers": [consumer_body(consumer, view) for consumer, view in changes.consumers],
         "without": [
@@ -62,7 +62,7 @@ def table_documents(store: Store) -> Iterator[Document]:
         (
             "apis",
             (
-                _route_body(table.routes[view["id"]], view)
+                with_secrets(table.routes[view["id"]], view)
                 for view in map(json.loads, store.routes.snapshot())
             ),
         ),
@@ -97,11 +97,6 @@ def _of_kind(kind: str, bodies: list[View]) -> Document:
         "without": [(), (), ()],
     }
     return document | {kind: bodies}
-
-
-def _route_body(route: Route, view: View) -> View:
-    auth = route.backend_auth
-    return view if auth is None else {**view, "backend_auth": auth.as_body()}
 
 
 def _parse(kind: str, values: dict[str, Any], parsers: Mapping[str, Parse]) -> tuple[Any, View]:

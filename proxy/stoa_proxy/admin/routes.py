@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from sys import intern
 
+from stoa_proxy.admin.backend_tls import parse_tls, read_tls_view
 from stoa_proxy.admin.backends import (
     parse_auth,
     parse_balancing,
@@ -51,8 +52,12 @@ def parse_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, V
     headers = parse_headers(body, errors)
     upstreams = _UpstreamUrls(guard)
     auth = parse_auth(body, upstreams.read, errors)
-    balancing = parse_balancing(body, upstreams.read, errors)
+    tenant = body.text("tenant_id")
+    balancing = parse_balancing(body, tenant, upstreams.read, errors)
     backend = upstreams.read("backend_url", body.text("backend_url"))
+    backend = parse_tls(body, "backend_tls", tenant, backend, errors)
+    if balancing is not None and view["backend_tls"] is not None:
+        errors.append("backend_tls is for one backend: with upstreams each has its own tls")
     fallback_url = body.optional_text("fallback_url")
     fallback = None if fallback_url is None else upstreams.read("fallback_url", fallback_url)
     if errors:
@@ -65,7 +70,7 @@ def parse_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, V
     route = Route(
         id=intern(body.text("id")),
         name=intern(body.text("name")),
-        tenant_id=intern(body.text("tenant_id")),
+        tenant_id=intern(tenant),
         api_id=intern(str(view["api_id"])),
         prefix=tuple(None if segment is None else intern(segment) for segment in prefix),
         parameters=interned(parameters),
@@ -121,6 +126,7 @@ def _read_extensions(body: Body) -> dict[str, object]:
         "retries": body.integer("retries", 0),
         "fallback_url": body.optional_text("fallback_url"),
         "backend_auth": auth and read_auth_view(auth),
+        "backend_tls": read_tls_view(body, "backend_tls"),
         "health_check": read_health_view(body),
         "plans": body.items("plans", []),
         "metadata": body.mapping("metadata", {}),

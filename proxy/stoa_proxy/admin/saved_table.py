@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
+from stoa_proxy.admin.backend_tls import with_secrets, without_secrets
 from stoa_proxy.admin.batch import Parse
 from stoa_proxy.admin.changes import Changes
 from stoa_proxy.admin.checks import View, check_texts
@@ -54,12 +55,11 @@ def _lines(
     table, source = store.table, store.source
     yield {NAME: VERSION}
     for content in routes:
-        route = json.loads(content)
-        auth = table.routes[route["id"]].backend_auth
-        if auth is not None:
-            route["backend_auth"] = auth.without_secret().as_body()
-            source = None if auth.is_resolved else source
-        yield {"apis": route}
+        view = json.loads(content)
+        route = table.routes[view["id"]]
+        bare = without_secrets(route, view)
+        source = None if bare != with_secrets(route, view) else source
+        yield {"apis": bare}
     for content in policies:
         policy = json.loads(content)
         if not store.policy_types.is_public(policy["policy_type"], policy["config"]):

@@ -187,7 +187,7 @@ class Attempts:
             self._forward = forward = _with_trace(forward)
             return Attempt(forward, self._draw_pause(), is_retry=True)
         # What never went out can go to another backend, whatever its method.
-        is_unsent = failure.reason == "unreachable" and self._rules.has_other(forward.context)
+        is_unsent = failure.is_unsent and self._rules.has_other(forward.context)
         if not is_unsent and failure.reason not in forward.retry.reasons:
             return None
         following = self._retry(is_unsent=is_unsent)

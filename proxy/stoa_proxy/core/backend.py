@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from stoa_proxy.errors import BackendInvalid, RequestRefused
 from stoa_proxy.foundation.address_guard import AddressGuard
+from stoa_proxy.foundation.upstream_tls import UpstreamTls
 from stoa_proxy.http.targets import read_segments
 
 BUILTIN_ECHO = "builtin:echo"
@@ -23,12 +24,17 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PRIVATE = "URLs pointing to localhost, RFC 1918, link-local, or IPv6 loopback are not allowed"
 
 
+Origin = tuple[str, str, int, UpstreamTls | None]
+"""Scheme, host and port, and who the gateway is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """A parsed `http` or `https` URL.
 
     `host` is lower case and without brackets; `base_path` is empty or begins with `/`, as it was
-    written; `base_query` is raw, without `?`.
+    written; `base_query` is raw, without `?`. `tls` is None where the usual holds: no certificate,
+    and the system's issuers.
     """
 
     scheme: str
@@ -36,6 +42,7 @@ class Backend:
     port: int
     base_path: str
     base_query: str
+    tls: UpstreamTls | None = None
 
     @property
     def url(self) -> str:
@@ -44,9 +51,9 @@ class Backend:
         return f"{self.scheme}://{host}:{self.port}{self.base_path}"
 
     @property
-    def origin(self) -> tuple[str, str, int]:
-        """Scheme, host and port: what can be reached or not."""
-        return self.scheme, self.host, self.port
+    def origin(self) -> Origin:
+        """What can be reached or not, and what connections are kept for."""
+        return self.scheme, self.host, self.port, self.tls
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,15 @@ from typing import Final, NamedTuple
 from stoa_proxy.core.backend import Backend
 from stoa_proxy.core.balancing import ActiveCheck, PassiveCheck
 from stoa_proxy.core.policy_states import MetricFamily, PolicyState
-from stoa_proxy.errors import UpstreamFailed
+from stoa_proxy.errors import NO_RESPONSE, UpstreamFailed
 from stoa_proxy.foundation.clock import Clock
 
 # Of one tenant's APIs and backends that have failed; the one that did longest ago is forgotten, and
 # is well. Those of one tenant displace nothing of others.
 _MAX_FAILING: Final = 4096
-# Not `denied` and `busy`: the gateway itself refused, so nothing was learnt of the backend.
-_FAILURES: Final = frozenset({"unreachable", "no-answer", "bad-answer", "timeout"})
+# Not `denied` and `busy`: the gateway itself refused, so nothing was learnt of the backend. One
+# whose credential is not here is as good as failing.
+_FAILURES: Final = NO_RESPONSE | {"timeout", "credential-unresolved"}
 
 
 def is_failure(outcome: UpstreamFailed | int | None) -> bool | None:

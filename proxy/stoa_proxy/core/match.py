@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote, unquote_plus
 
-from stoa_proxy.core.backend import Backend, Upstream
+from stoa_proxy.core.backend import Backend, Origin, Upstream
 from stoa_proxy.core.model import Route
 from stoa_proxy.core.table import Match, RoutingTable
 from stoa_proxy.errors import RequestRefused
+from stoa_proxy.foundation.upstream_tls import UpstreamTls
 from stoa_proxy.http.heads import RequestHead
 from stoa_proxy.http.targets import RequestPath
 
@@ -24,13 +25,22 @@ _KNOWN_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
 class Target(NamedTuple):
-    """The parts of the URL that is called, all raw (already encoded); `query` without `?`."""
+    """The parts of the URL that is called, all raw (already encoded); `query` without `?`.
+
+    `tls` is who the gateway is there.
+    """
 
     scheme: str
     host: str
     port: int
+    tls: UpstreamTls | None
     path: str
     query: str
+
+    @property
+    def origin(self) -> Origin:
+        """What a connection is made to."""
+        return self[:4]
 
     def __repr__(self) -> str:
         """Without the query, which may hold a credential."""
@@ -79,12 +89,12 @@ def build_target(
     if add is not None or (drop and query):
         query = edit_query(query, drop, add)
     if not isinstance(upstream, Backend):
-        return Target("builtin", "echo", 0, remainder or "/", query)
+        return Target("builtin", "echo", 0, None, remainder or "/", query)
     base = upstream.base_path.rstrip("/") if remainder else upstream.base_path
     joined = query
     if upstream.base_query:
         joined = f"{upstream.base_query}&{query}" if query else upstream.base_query
-    return Target(upstream.scheme, upstream.host, upstream.port, (base + remainder) or "/", joined)
+    return Target(*upstream.origin, (base + remainder) or "/", joined)
 
 
 def edit_query(raw: str, drop: Iterable[str], add: tuple[str, str] | None) -> str:

@@ -34,6 +34,7 @@ from stoa_proxy.core.problems import Respond
 from stoa_proxy.core.retries import RetryRules
 from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.foundation.upstream_tls import UpstreamTls
 from stoa_proxy.http.heads import Header, Headers, RequestHead
 from stoa_proxy.http.targets import RequestPath
 
@@ -305,8 +306,9 @@ class Services(Protocol):
         body: bytes = b"",
         *,
         seconds: float = ...,
+        tls: UpstreamTls | None = None,
     ) -> FetchedResponse:
-        """Send a request to an http or https URL and return the whole response.
+        """Send a request to an http or https URL, there as `tls`, and return the whole response.
 
         It has `seconds` from connecting to the last byte, without them what an engine gives. Under
         the address rules of backends (STOA_BACKENDS_ALLOW, _DENY). Redirects are not followed.

@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from stoa_proxy.core.policy_states import MetricFamily, PolicyState
+from stoa_proxy.errors import NO_RESPONSE
 from stoa_proxy.foundation.clock import Clock
 
 # RFC 9110, 9.2.2. TRACE is idempotent, too, and never forwarded (`core.match`).
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
-# Not `denied`, for a refused address stays refused, nor `timeout`: the time is used up.
-_FAILURES: Final = frozenset({"unreachable", "no-answer", "bad-answer"})
 # A failing upstream gets a fifth more requests by retries, whatever their number, and one a second
 # where there are few; what was not used adds up to a hundred.
 _SHARE: Final = 0.2
@@ -32,7 +31,8 @@ class RetryRules(NamedTuple):
     """
 
     retries: int
-    reasons: frozenset[str] = _FAILURES
+    # Not `denied`, for a refused address stays refused, nor `timeout`: the time is used up.
+    reasons: frozenset[str] = NO_RESPONSE
     statuses: frozenset[int] = frozenset()
     first_pause: float = 0.05
     longest_pause: float = 1.0

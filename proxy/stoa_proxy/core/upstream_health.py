@@ -5,7 +5,7 @@ Only routes with a fallback ask: without one there is nowhere else to go.
 
 from __future__ import annotations
 
-from stoa_proxy.core.backend import Backend
+from stoa_proxy.core.backend import Backend, Origin
 from stoa_proxy.foundation.clock import Clock
 
 DOWN_SECONDS = 30.0
@@ -14,11 +14,14 @@ _MAX_ORIGINS = 10_000
 
 
 class UpstreamHealth:
-    """The origins (scheme, host, port) that could not be connected to, each for 30 s."""
+    """The origins that could not be connected to, each for 30 s.
+
+    A tenant whose certificate a backend refuses keeps nobody else from it.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._until: dict[tuple[str, str, int], float] = {}
+        self._until: dict[Origin, float] = {}
 
     def mark_down(self, backend: Backend) -> None:
         """Note that connecting failed now."""

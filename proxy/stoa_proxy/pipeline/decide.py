@@ -352,7 +352,7 @@ class Pipeline(RequestEnds):
         request's body can be sent once more.
         """
         if context.can_fall_back:
-            if reason == "unreachable":
+            if reason in ("unreachable", "tls-failed"):
                 self.backends.note_unreachable(context)
             if is_repeatable:
                 return self.fall_back(context, reason)

@@ -107,9 +107,7 @@ def _backend(upstream: Upstream) -> str:
     """Return an upstream without its query, which may hold a credential."""
     if not isinstance(upstream, Backend):
         return "builtin:echo"
-    return shown_target(
-        Target(upstream.scheme, upstream.host, upstream.port, upstream.base_path or "/", "")
-    )
+    return shown_target(Target(*upstream.origin, upstream.base_path or "/", ""))
 
 
 def shown_target(target: Target) -> str:

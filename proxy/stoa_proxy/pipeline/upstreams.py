@@ -8,10 +8,12 @@ from stoa_proxy.core.exchange import RequestContext
 from stoa_proxy.core.policy import Unavailable
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.retries import NO_RETRY, RetryBudgets, RetryRules, route_rules
+from stoa_proxy.foundation.upstream_tls import NO_TLS
 from stoa_proxy.http.heads import Header
 
 _FAILURES = {
     "unreachable": (502, "Failed to connect to upstream", "The upstream could not be reached."),
+    "tls-failed": (502, "Failed to connect to upstream", NO_TLS),
     "no-answer": (502, "Bad gateway", "The upstream closed the connection without an answer."),
     "bad-answer": (502, "Bad gateway", "The upstream's answer is malformed."),
     "denied": (
@@ -49,6 +51,8 @@ def refuse_failed(reason: str, detail: str = "") -> Respond:
 
     `reason` and `detail` are those of UpstreamFailed.
     """
+    if reason in _UNAVAILABLE:
+        return refuse_unavailable(Unavailable(reason, 0.0))
     status, title, usual = _FAILURES[reason]
     return problem(status, title, detail or usual, kind=f"upstream-{reason}")
 

@@ -17,11 +17,11 @@ from stoa_proxy.core.policy import (
     Unavailable,
     always_public,
 )
-from stoa_proxy.errors import UpstreamFailed
+from stoa_proxy.errors import NO_RESPONSE, UpstreamFailed
 from stoa_proxy.policies.parsing import check_keys, read_positive, read_seconds
 
 # Not `denied` and `busy`: the gateway itself refused, so nothing was learnt of the backend.
-_FAILURES = frozenset({"unreachable", "no-answer", "bad-answer", "timeout"})
+_FAILURES = NO_RESPONSE | {"timeout"}
 # Beyond the route's own time limit, for what comes before and after the call.
 _MORE_SECONDS = 5.0
 

@@ -14,7 +14,7 @@ _MAX_ATTEMPTS: Final = 10
 # What `connect`, `timeout` and `5xx` are: reasons of UpstreamFailed. No response at all, one that
 # does not come in time, and one that cannot be read, for which a client would get 502.
 _REASONS: Final[Mapping[str, frozenset[str]]] = {
-    "connect": frozenset({"unreachable", "no-answer"}),
+    "connect": frozenset({"unreachable", "tls-failed", "no-answer"}),
     "timeout": frozenset({"timeout"}),
     "5xx": frozenset({"bad-answer"}),
 }

@@ -14,7 +14,7 @@ _FIELDS: Final = (
     "backend_auth:header", "backend_auth:query", "multiple_routes", "builtin_echo", "inactive",
     "either_credential",
     "access:subscribed", "soap", "backends", "health_check:active", "health_check:passive",
-    "backend_auth:basic", "backend_auth:oauth2_client_credentials",
+    "backend_auth:basic", "backend_auth:oauth2_client_credentials", "backend_tls",
 )  # fmt: skip
 _CREDENTIALS: Final = ("api_key", "basic", "jwt", "oauth2")
 

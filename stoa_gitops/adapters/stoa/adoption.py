@@ -37,6 +37,7 @@ _OVERWRITTEN: Final = (
 _BLOCKING: Final = frozenset({
     "upstreams", "upstream_http_version", "contract_key", "tenant_id", "backend_url", "activated",
     "timeout_ms", "retries", "fallback_url", "backend_auth", "plans", "health_check",
+    "backend_tls",
 })  # fmt: skip
 """Fields whose loss sends requests elsewhere or treats them otherwise, or that another owner would
 write again."""

@@ -7,7 +7,6 @@ matches its own name and tenant is our ownership mark (docs/adr/0004).
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -21,20 +20,23 @@ from stoa_gitops.adapter_sdk.unreadable import (
     unreadable,
 )
 from stoa_gitops.adapters.stoa.backends import (
+    CREDENTIAL,
+    UNRESOLVED,
     auth_body,
     balancing_body,
-    is_unresolved_auth,
+    find_unresolved,
+    is_other,
     read_auth,
     read_balancing,
-    secret_of,
-    shown_auth,
+    read_tls,
+    tls_body,
+    written_secrets,
 )
 from stoa_gitops.adapters.stoa.plain_gateway import joinable_url
 from stoa_gitops.adapters.stoa.rules import (
     Extensions,
     VendorObject,
     digest,
-    fingerprint,
     is_extended,
     owner_by_id,
     route_order,
@@ -52,12 +54,9 @@ _RATES = {
 _KEPT = ("displayName", "version", "description", "openapi")
 """Fields that a route lacks; they are kept in `metadata`."""
 
-_CREDENTIAL: Final = "credential"
-"""In `metadata`: the fingerprint of the credential for the backend that was written."""
-
 _SHARED = (
     "tenant_id", "backend_url", "activated", "api_id", "timeout_ms", "retries", "fallback_url",
-    "backend_auth", "plans", "metadata", "access", "upstreams", "health_check",
+    "backend_auth", "plans", "metadata", "access", "upstreams", "health_check", "backend_tls",
 )  # fmt: skip
 _SHARED_PLAIN = ("tenant_id", "backend_url", "activated", "spec_hash")
 
@@ -120,20 +119,15 @@ def _extended(spec: ObjectSpec) -> dict[str, Value]:
     value: Any = spec.value
     backend = value["backend"]
     auth, fallback = backend.get("auth"), backend.get("fallback")
-    is_unresolved = auth is not None and is_unresolved_auth(auth)
-    if is_unresolved and fallback is None:
-        raise SecretUnresolved(
-            f"{spec.key}: the credential for the backend ({shown_auth(auth)}) leads"
-            " nowhere, and there is no fallback"
-        )
-    metadata = {name: value[name] for name in _KEPT if name in value}
-    if auth is not None and not is_unresolved:
-        secret = secret_of(auth).encode()
-        metadata[_CREDENTIAL] = fingerprint(hashlib.sha256(secret).hexdigest())
+    unresolved = find_unresolved(backend)
+    if unresolved and fallback is None:
+        raise SecretUnresolved(f"{spec.key}: {unresolved} leads nowhere, and there is no fallback")
+    metadata = {name: value[name] for name in _KEPT if name in value} | written_secrets(backend)
     # Sent only where it is asked for: a gateway of before refuses fields that it does not know.
     access = {"access": value["access"]} if "access" in value else {}
     return {
         **access,
+        **({"backend_tls": tls_body(backend["tls"])} if "tls" in backend else {}),
         "api_id": spec.key.identifier(spec.owner),
         "timeout_ms": duration_ms(backend["timeout"]),
         "retries": backend["retries"],
@@ -144,7 +138,7 @@ def _extended(spec: ObjectSpec) -> dict[str, Value]:
             {"name": plan["name"], **{_RATES[r]: plan[r] for r in _RATES if r in plan}}
             for plan in value["plans"]
         ],
-        "metadata": {**metadata, "unresolved": True} if is_unresolved else metadata,
+        "metadata": {**metadata, UNRESOLVED: True} if unresolved else metadata,
     }
 
 
@@ -308,22 +302,17 @@ def _backend(route: VendorObject, metadata: Mapping[str, Any]) -> JsonObject:
         "timeout": canonical_duration(f"{_read(route, 'timeout_ms', int, 30_000)}ms"),
         "retries": _read(route, "retries", int, 0),
     }
-    backend |= read_balancing(route)
+    backend |= read_balancing(route, metadata)
+    backend |= read_tls(_read(route, "backend_tls", dict, {}), str(route["backend_url"]), metadata)
     auth = _read(route, "backend_auth", dict, {})
-    is_held = auth.get("value_set") is True or metadata.get("unresolved") is True
-    if auth and is_held and not _has_other_value(auth, metadata):
+    is_held = auth.get("value_set") is True or metadata.get(UNRESOLVED) is True
+    if auth and is_held and not is_other(auth, metadata.get(CREDENTIAL)):
         # Without a stored value the gateway lost it (a restart), and with another one somebody
         # replaced it: reported as no credential at all.
         backend["auth"] = read_auth(auth)
     if route.get("fallback_url") is not None:
         backend["fallback"] = _read(route, "fallback_url", str, "")
     return backend
-
-
-def _has_other_value(auth: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
-    shown, written = auth.get("fingerprint"), metadata.get(_CREDENTIAL)
-    # Gateways of before show none, and adapters of before wrote none.
-    return shown is not None and written is not None and shown != written
 
 
 def _plan(plan: object) -> JsonObject:

@@ -50,7 +50,7 @@ EXTENDED: Final[Extensions] = frozenset({
     "metadata", "builtin_echo", "consumers", "websocket", "batch", "access",
     "credential:jwt", "either_credential", "trace", "upstreams", "health_check",
     "backend_auth:basic", "backend_auth:oauth2_client_credentials", "route_headers",
-    "path_parameters",
+    "path_parameters", "backend_tls",
     *(f"policy:{name}" for name in POLICIES),
 })  # fmt: skip
 """What the data plane of this project names in its health response; docs/data-plane-admin.md."""
@@ -95,6 +95,10 @@ _NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     "backend_auth:oauth2_client_credentials": (
         "backend_auth:oauth2_client_credentials",
         "it adds the token beside what the client sends",
+    ),
+    "backend_tls": (
+        "backend_tls",
+        "it shows backends no certificate of a document",
     ),
     # Seen of STOA gateway 0.9.25: its balancer is made anew for each request.
     "backends": ("upstreams", "of several backends it calls the first alone"),
@@ -209,6 +213,7 @@ def _needed_by(value: Mapping[str, Any]) -> list[str]:
         "retries": backend["retries"] != 0,
         "fallback": "fallback" in backend,
         f"backend_auth:{kind}": bool(auth),
+        "backend_tls": any("tls" in one for one in (backend, *backend.get("targets", ()))),
         "backends": "targets" in backend,
         "health_check:active": "active" in check,
         "health_check:passive": "passive" in check,

@@ -27,7 +27,7 @@ _TRUSTED: Final = "trusted_backend"
 _MAPPED: Final = frozenset({
     "id", "name", "tenant_id", "path_prefix", "backend_url", "methods", "spec_hash", "activated",
     "api_id", "hosts", "strip_path", "timeout_ms", "retries", "fallback_url", "backend_auth",
-    "plans", "metadata", "access", "health_check", "headers", _TRUSTED,
+    "plans", "metadata", "access", "health_check", "headers", "backend_tls", _TRUSTED,
 })  # fmt: skip
 """Fields that the canonical form expresses, that name the route, or that mean nothing."""
 

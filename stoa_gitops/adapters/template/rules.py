@@ -32,6 +32,7 @@ CAPABILITIES: Final[Capabilities] = {
     "backend_auth:query": _ONE_WAY,
     "backend_auth:basic": _ONE_WAY,
     "backend_auth:oauth2_client_credentials": _ONE_WAY,
+    "backend_tls": _ONE_WAY,
     "backends": _ONE_WAY,
     "health_check:active": _ONE_WAY,
     "health_check:passive": _ONE_WAY,

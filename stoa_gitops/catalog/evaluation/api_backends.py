@@ -20,6 +20,10 @@ _AUTH_FIELDS: Final[Mapping[str | None, tuple[str, ...]]] = {
 }
 """The fields of a credential by its type; `scopes` is there always, by its default."""
 
+_TLS_FIELDS: Final[Mapping[str, str]] = {
+    "certificate": "certRef", "key": "keyRef", "ca": "caRef", "serverName": "serverName",
+}  # fmt: skip
+
 
 @dataclass(slots=True)
 class ApiBackends:
@@ -37,8 +41,8 @@ class ApiBackends:
     def canonical(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """Return the canonical `backend` of an API's valid spec.
 
-        With several backends it has `targets` (url and weight, by url), `loadBalancing` and
-        perhaps `healthCheck`, and `url` is that of the first.
+        With several backends it has `targets` (url, weight and perhaps `tls`, by url),
+        `loadBalancing` and perhaps `healthCheck`, and `url` is that of the first.
         """
         backend = spec.get("backend") or {"timeout": _DEFAULT_TIMEOUT, "retries": 0}
         out = self._targets(spec, backend)
@@ -64,7 +68,8 @@ class ApiBackends:
                     "schema.choice", "healthCheck is for several backends", ("healthCheck",),
                     "write `backends: [{url: …}, {url: …}]`, or remove it",
                 )  # fmt: skip
-            return {"url": self._address(backend, _BASE)}
+            url = self._address(backend, _BASE)
+            return {"url": url, **self._tls(url, backend, _BASE)}
         for name in ("url", "alias"):
             if name in backend:
                 text = f"backends stand in place of backend.{name}"
@@ -75,10 +80,13 @@ class ApiBackends:
             if any(target["url"] == url for target in targets):
                 text = f"the backend {url} is written twice"
                 self._refuse("name.twice", text, ("backends", index, "url"), "add its weights up")
-            targets.append({"url": url, "weight": item["weight"]})
+            at: Pointer = ("spec", "backends", index) if "tls" in item else _BASE
+            own = self._tls(url, item if "tls" in item else backend, at)
+            targets.append({"url": url, "weight": item["weight"], **own})
         self._check_weights(spec, targets)
         if len(targets) == 1 and check is None:
-            return {"url": targets[0]["url"]}
+            del targets[0]["weight"]
+            return targets[0]
         self.needs.append(required("backends", "spec", "backends"))
         # Their order in a document has no meaning, so the canonical form has one order.
         targets.sort(key=lambda target: str(target["url"]))
@@ -107,6 +115,23 @@ class ApiBackends:
             self.needs.append(required(f"health_check:{kind}", "spec", "healthCheck", kind))
             for name in names:
                 self._refuse_nothing(check[kind][name], ("spec", "healthCheck", kind, name))
+
+    def _tls(self, url: str, holder: Mapping[str, Any], at: Pointer) -> dict[str, Any]:
+        """Return the TLS to a backend, where its document or all of them have one."""
+        if "tls" not in holder:
+            return {}
+        at = (*at, "tls")
+        self.needs.append(required("backend_tls", *at))
+        if not url.lower().startswith("https:"):
+            text = f"the backend {url} is called without TLS"
+            self._refuse("backend.tls", text, at[1:], "write an https URL, or remove `tls`")
+        return {
+            "tls": {
+                name: holder["tls"][field]
+                for name, field in _TLS_FIELDS.items()
+                if field in holder["tls"]
+            }
+        }
 
     def _auth(self, auth: Mapping[str, Any]) -> dict[str, Any]:
         at: Pointer = (*_BASE, "auth")

@@ -40,11 +40,17 @@ _APPLICATION_FIELDS: Final = ("displayName", "owner", "subscriptions", "identifi
 _ROUTE_DEFAULTS: Final[JsonObject] = {
     "methods": [], "hosts": [], "headers": [], "stripPath": True,
 }  # fmt: skip
-_SECRETS: Final = {
-    "value": "backend", "username": "backend-user", "password": "backend",
-    "clientSecret": "backend",
+_SECRETS: Final[Mapping[str, Mapping[str, str]]] = {
+    "auth": {name: name for name in ("value", "username", "password", "clientSecret")},
+    "tls": {"certificate": "cert", "key": "key", "ca": "ca"},
+}
+"""Secret fields of a backend, and their names in a document without `Ref`."""
+
+_PARTS: Final = {
+    "username": "backend-user", "certificate": "backend-cert", "key": "backend-key",
+    "ca": "backend-ca",
 }  # fmt: skip
-"""Secret fields of a backend's credential, and what their references are called by."""
+"""What the references of these are called by; of others `backend`."""
 
 _OF_SEVERAL: Final = ("url", "targets", "loadBalancing", "healthCheck")
 
@@ -162,10 +168,8 @@ class DraftBuilder:
         placeholders: list[str] = []
         if "routes" in spec:
             spec["routes"] = [_without_defaults(route) for route in spec["routes"]]
-        auth = spec.get("backend", {}).get("auth")
-        if auth:
-            written = self._backend_auth(observed.key, auth, placeholders)
-            spec["backend"] = {**spec["backend"], "auth": written}
+        if "backend" in spec:
+            spec["backend"] = self._backend(observed.key, spec["backend"], placeholders)
         if "targets" in spec.get("backend", {}):
             spec |= _several(spec["backend"])
         spec["gateways"] = [self._gateway]
@@ -174,17 +178,23 @@ class DraftBuilder:
             self._add_policy(draft, policy)
         return draft
 
-    def _backend_auth(
-        self, key: Key, auth: Mapping[str, Any], placeholders: list[str]
+    def _backend(
+        self, key: Key, backend: Mapping[str, Any], placeholders: list[str]
     ) -> dict[str, Any]:
-        """Return a backend's credential as a document has it."""
-        written: dict[str, Any] = {}
-        for name, item in auth.items():
-            part = _SECRETS.get(name)
-            if part is None:
-                written[name] = item
-            else:
-                written[f"{name}Ref"] = self._reference(key, part, item, placeholders)
+        """Return a backend, or one of several, with its secrets as a document has them."""
+        written = dict(backend)
+        for name, fields in _SECRETS.items():
+            if name in backend:
+                written[name] = {
+                    f"{fields[field]}Ref" if field in fields else field: item
+                    if field not in fields
+                    else self._reference(key, _PARTS.get(field, "backend"), item, placeholders)
+                    for field, item in backend[name].items()
+                }
+        if "targets" in backend:
+            written["targets"] = [
+                self._backend(key, target, placeholders) for target in backend["targets"]
+            ]
         return written
 
     def _add_policy(self, draft: Draft, observed: Observed) -> None:

@@ -24,7 +24,9 @@ from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 from stoa_proxy.admin.api import extensions
+from stoa_proxy.admin.backend_tls import read_tls_view
 from stoa_proxy.admin.consumers import CREDENTIALS
+from stoa_proxy.admin.json_body import Body
 from stoa_proxy.policies import POLICIES
 
 EXTENSIONS = list(extensions(POLICIES))
@@ -253,6 +255,7 @@ class StoaDouble:
             "fallback_url": body.get("fallback_url"),
             "access": body.get("access", "tenant"),
             "backend_auth": auth and _shown_auth(auth),
+            "backend_tls": read_tls_view(Body(body), "backend_tls"),
             "plans": body.get("plans", []),
             "metadata": body.get("metadata", {}),
         }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,8 +25,9 @@ from stoa_gitops.model.canonical import Spec, canonical_duration
 from stoa_gitops.model.keys import API
 from stoa_gitops.model.secret import Secret
 from tests.adapters.stoa.specs import OWNER, spec_of, texts
-from tests.adapters.stoa.test_mapping import BILLING, api, held, sent
+from tests.adapters.stoa.test_mapping import BILLING, api, held, sealed, sent
 from tests.laws import examples
+from tests.pki import Authority
 
 EVERYWHERE = AddressGuard([ip_network("0.0.0.0/0"), ip_network("::/0")])
 printable = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=9)
@@ -70,12 +73,29 @@ auths = st.one_of(
 )
 
 
+_FOLDER = tempfile.TemporaryDirectory()
+AUTHORITY = Authority(Path(_FOLDER.name))
+CLIENTS = [AUTHORITY.issue(name) for name in ("one", "two")]
+identities = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "certificate": st.just(Secret(client.certificate)),
+            "key": st.just(Secret(client.key)),
+        },
+        optional={"ca": st.just(Secret(AUTHORITY.pem)), "serverName": st.just("a.test")},
+    )
+    for client in CLIENTS
+) | st.fixed_dictionaries({"ca": st.just(Secret(AUTHORITY.pem)), "serverName": st.just("b.test")})
+
+
 @st.composite
 def backends(draw: st.DrawFn) -> dict[str, Any]:
     hosts = draw(st.lists(st.sampled_from("abcd"), min_size=1, max_size=4, unique=True))
     urls = sorted(f"https://{host}.example/v1" for host in hosts)
     targets = [{"url": url, "weight": draw(st.integers(0, 1000))} for url in urls]
     targets[-1]["weight"] = max(1, targets[-1]["weight"])
+    for target in targets:
+        target |= draw(st.fixed_dictionaries({}, optional={"tls": identities}))
     found: dict[str, Any] = {
         "url": urls[0], "timeout": "30s", "retries": 0, "targets": targets,
         "loadBalancing": draw(
@@ -159,9 +179,68 @@ def test_a_rotated_secret_shows_by_its_fingerprint() -> None:
     assert "auth" not in item["spec"]["backend"]
 
 
+@examples(100)
+@given(backends(), identities)
+def test_tls_that_somebody_replaced_or_took_away_shows(
+    backend: dict[str, Any], other: dict[str, Any]
+) -> None:
+    value = api(backend=backend)
+    target = backend["targets"][0]
+    before = sealed(target.get("tls")), dict(target.get("tls", {}))
+    views = as_listed(value)
+    changed = as_listed(api(backend={**backend, "targets": [{**target, "tls": other}]}))
+    views[0]["upstreams"][0]["tls"] = changed[0]["upstreams"][0]["tls"]
+    (item,) = mappers.apis_from(views[:1], OWNER, EXTENDED)
+    seen = item["spec"]["backend"]["targets"][0].get("tls")
+    if before[1] == other:
+        assert seen is not None
+    elif "tls" in target:
+        assert seen is None, "it holds what was not written"
+
+
+@pytest.mark.parametrize("is_several", [False, True])
+def test_tls_that_leads_nowhere_is_null_with_a_fallback_and_an_error_without(
+    is_several: bool,
+) -> None:
+    url = "https://b.example"
+    tls = {"certificate": Secret(CLIENTS[0].certificate), "key": None}
+    backend: dict[str, Any] = {"url": url, "timeout": "30s", "retries": 0}
+    if is_several:
+        backend |= {"targets": [{"url": url, "weight": 1, "tls": tls}],
+                    "loadBalancing": "weighted"}  # fmt: skip
+    else:
+        backend["tls"] = tls
+    with pytest.raises(SecretUnresolved, match=r"the key of the TLS to https://b\.example"):
+        routes_of(spec_of(BILLING, api(backend=backend)), "acme", EXTENDED)
+    value = api(backend={**backend, "fallback": "builtin:echo"})
+    (item,) = mappers.apis_from(as_listed(value), OWNER, EXTENDED)
+    tls["key"] = Secret("s")
+    assert Spec.of(item["spec"]) == held(value, BILLING, EXTENDED)
+
+
+@pytest.mark.parametrize("client", [0, 1])
+def test_one_backend_has_its_tls_beside_its_url(client: int) -> None:
+    tls = {
+        "certificate": Secret(CLIENTS[client].certificate), "key": Secret(CLIENTS[client].key),
+        "serverName": "orders.internal",
+    }  # fmt: skip
+    backend = {"url": "https://b.example", "timeout": "30s", "retries": 0, "tls": tls}
+    value = api(backend=backend)
+    views = as_listed(value)
+    (item,) = mappers.apis_from(views, OWNER, EXTENDED)
+    assert Spec.of(item["spec"]) == held(value, BILLING, EXTENDED)
+    assert CLIENTS[client].key.splitlines()[1] not in json.dumps(views)
+    # After a restart the gateway has it no more, which shows as drift.
+    for view in views:
+        view["backend_tls"] = {**view["backend_tls"], "value_set": False}
+    (item,) = mappers.apis_from(views, OWNER, EXTENDED)
+    assert "tls" not in item["spec"]["backend"]
+
+
 @pytest.mark.parametrize(
     ("backend", "word"),
     [
+        ({"tls": {"serverName": "a"}}, "no certificate of a document"),
         ({"targets": [{"url": "https://b", "weight": 1}]}, "the first alone"),
         ({"healthCheck": {"passive": {}}}, "health_check:passive"),
         ({"auth": {"type": "basic", "username": None, "password": None}}, "backend_auth:basic"),

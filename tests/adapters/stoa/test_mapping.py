@@ -264,7 +264,7 @@ def test_odd_names_are_read_as_they_are(name: str) -> None:
     [
         ("timeout_ms", "30s"), ("timeout_ms", -1), ("timeout_ms", True), ("retries", 1.5),
         ("hosts", "h"), ("strip_path", 1), ("plans", [1]), ("plans", [{"name": None}]),
-        ("metadata", []), ("backend_auth", "x"), ("fallback_url", 3),
+        ("metadata", []), ("backend_auth", "x"), ("backend_tls", "x"), ("fallback_url", 3),
     ],
 )  # fmt: skip
 def test_an_extension_field_of_the_wrong_type_sets_its_api_aside(field: str, value: Any) -> None:

@@ -57,6 +57,7 @@ async def test_health_names_the_extensions_and_counts(api: Api) -> None:
         "metadata", "builtin_echo", "consumers", "websocket", "batch", "access", "credential:jwt",
         "either_credential", "trace", "upstreams", "health_check", "backend_auth:basic",
         "backend_auth:oauth2_client_credentials", "route_headers", "path_parameters",
+        "backend_tls",
         *(f"policy:{name}" for name in POLICIES.names),
     ]  # fmt: skip
     assert (found["routes_count"], found["consumers_count"], found["git_provider"]) == (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
@@ -19,8 +21,11 @@ from stoa_proxy.config import ProxyConfig
 from stoa_proxy.errors import ObjectRefused
 from stoa_proxy.foundation.clock import SystemClock
 
+from tests.pki import Authority
 from tests.proxy.conftest import policy_body, route_body
 
+_FOLDER = tempfile.TemporaryDirectory()
+CLIENT = Authority(Path(_FOLDER.name)).issue("gateway")
 AUTHS: list[Any] = [
     None,
     {"in": "header", "name": "X-Secret", "value": "s1"},
@@ -37,8 +42,12 @@ def route(number: int, tenant: int, auth: int, is_balanced: bool) -> dict[str, A
     fields: dict[str, Any] = {"id": f"r{number}", "tenant_id": f"t{tenant}", "hosts": ["a.test"]}
     if AUTHS[auth] is not None:
         fields["backend_auth"] = AUTHS[auth]
+    shown = {"server_name": f"n{tenant}.test", "certificate": CLIENT.certificate, "key": CLIENT.key}
     if is_balanced:
-        fields["upstreams"] = [{"url": "https://one.test"}, {"url": "https://two.test"}]
+        upstreams = [{"url": "https://one.test", "tls": shown}, {"url": "https://two.test"}]
+        fields["upstreams"] = upstreams
+    elif auth == 1:
+        fields["backend_tls"] = {**shown, "ca": None}
     return route_body("https://backend.test", f"/p{number}", **fields)
 
 

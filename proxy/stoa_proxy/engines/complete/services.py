@@ -18,6 +18,7 @@ from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse
 from stoa_proxy.engines.deadlines import TimeLimits
 from stoa_proxy.errors import BackendInvalid, ServiceFailed, UpstreamFailed
 from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.foundation.upstream_tls import UpstreamTls
 from stoa_proxy.http.heads import Headers
 
 # From connecting to the last byte. Less than what a policy has in all, so that it can react.
@@ -77,9 +78,10 @@ class EngineServices:
         body: bytes = b"",
         *,
         seconds: float = FETCH_SECONDS,
+        tls: UpstreamTls | None = None,
     ) -> FetchedResponse:
         """Send a request and return the whole response. Raises ServiceFailed."""
-        target = self._parse_url(url)
+        target = self._parse_url(url)._replace(tls=tls)
         if body:
             headers = (*headers, ("Content-Length", str(len(body))))
         content = _Content(body) if body else None
@@ -109,7 +111,7 @@ class EngineServices:
         if not isinstance(backend, Backend):
             raise ServiceFailed("only http and https URLs can be fetched")
         path = backend.base_path or "/"
-        return Target(backend.scheme, backend.host, backend.port, path, backend.base_query)
+        return Target(*backend.origin, path, backend.base_query)
 
 
 class _Content:

@@ -90,7 +90,7 @@ class UpstreamCall:
         self._pool = pool
         pool.join()
         if not attempt.pause:
-            kept = pool.take(attempt.forward.target[:3], now)
+            kept = pool.take(attempt.forward.target.origin, now)
             if kept is not None:
                 self._send(attempt, kept)
                 return
@@ -180,7 +180,8 @@ class UpstreamCall:
         if self._is_ended:
             return
         if not self._has_head:
-            self._fail(self._reader.failure())
+            lost_by = None if self._connection is None else self._connection.protocol.lost_by
+            self._fail(self._reader.failure(lost_by))
         elif not self._reader.is_whole and in_order and self._reader.end():
             self._caller.on_content(b"")
         elif not self._reader.is_whole:
@@ -218,11 +219,11 @@ class UpstreamCall:
                 forward.target, forward.context.route.tenant_id, forward.connect_timeout
             )
         except Exception as error:
-            reason = connect_failure(error)
-            if reason is None:
+            failure = connect_failure(error)
+            if failure is None:
                 raise
             _log.debug("no connection to %r: %r", forward.target, error)
-            raise UpstreamFailed(reason) from error
+            raise failure from error
 
     def _send(self, attempt: Attempt, connection: UpstreamConnection) -> None:
         forward, upload = attempt.forward, self._upload

@@ -15,6 +15,7 @@ from stoa_proxy.engines.complete.upstream.failures import (
     NO_WEBSOCKET,
     PADDED,
     TOO_LARGE,
+    unanswered,
 )
 from stoa_proxy.engines.fast.chunks import ChunkDecoder, ChunksRefused
 from stoa_proxy.errors import UpstreamFailed
@@ -130,13 +131,11 @@ class ResponseReader:
             self.is_whole = True
         return self.is_whole
 
-    def failure(self) -> UpstreamFailed:
-        """Return what it means that the connection ended before the head did."""
-        return (
-            UpstreamFailed("bad-answer", BROKEN_OFF)
-            if self.is_begun
-            else UpstreamFailed("no-answer")
-        )
+    def failure(self, lost_by: BaseException | None) -> UpstreamFailed:
+        """Return what it means that the connection ended before the head did, by this error."""
+        if self.is_begun:
+            return UpstreamFailed("bad-answer", BROKEN_OFF)
+        return unanswered(lost_by)
 
     def _begin_body(self, head: ResponseHead, data: bytes) -> bytes:
         if self._is_head or head.status in _WITHOUT_BODY:

@@ -56,6 +56,7 @@ _MISSING: Final[Mapping[str, str]] = {
     "health_check:passive": "Gravitee ejects no endpoint by its answers",
     "backend_auth:basic": "write it as a header Authorization, with the whole value in a secret",
     "backend_auth:oauth2_client_credentials": "endpoints of Gravitee get no tokens for themselves",
+    "backend_tls": "key stores of Gravitee's endpoints, which are not written yet",
     "fallback": "Gravitee has no other backend for answers that a document calls failed",
     "builtin_echo": "Gravitee has no echo of its own",
     "soap": "V4 APIs are made of flows and endpoints, not of a WSDL",

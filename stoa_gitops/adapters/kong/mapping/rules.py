@@ -63,6 +63,7 @@ _MISSING: Final[Mapping[str, str]] = {
     "health_check:passive": "Kong's passive checks take no backend back without active ones",
     "backend_auth:basic": "write it as a header Authorization, with the whole value in a secret",
     "backend_auth:oauth2_client_credentials": "Kong's open source gets no tokens for itself",
+    "backend_tls": "Kong keeps certificates as objects of their own, which are not written yet",
     "fallback": "Kong has no other backend for the time when one fails",
     "builtin_echo": "Kong has no echo of its own",
     "soap": "Kong's open source reads no WSDL",

@@ -59,6 +59,7 @@ _MISSING: Final[Mapping[str, str]] = {
     "health_check:passive": "an endpoint of webMethods is suspended after one failure",
     "backend_auth:basic": "write it as a header Authorization, with the whole value in a secret",
     "backend_auth:oauth2_client_credentials": "an alias sends what is written, and gets no tokens",
+    "backend_tls": "key stores of webMethods are for the whole gateway, and not written",
     "fallback": "webMethods has no other backend for answers that a document calls failed",
     "builtin_echo": "webMethods has no echo of its own",
     "policy:caching": "webMethods' cache does not tell callers apart, so that one would get "

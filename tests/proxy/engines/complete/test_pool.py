@@ -30,7 +30,7 @@ async def pool_to(talk: Talk) -> AsyncIterator[tuple[Pool, Target]]:
     pool = Pool(guard, aiohttp.ThreadedResolver(), most=100)
     async with serving(talk) as url:
         try:
-            yield pool, Target("http", "127.0.0.1", int(url.rpartition(":")[2]), "/", "")
+            yield pool, Target("http", "127.0.0.1", int(url.rpartition(":")[2]), None, "/", "")
         finally:
             await pool.retire()
 

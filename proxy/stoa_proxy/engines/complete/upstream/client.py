@@ -23,11 +23,12 @@ from stoa_proxy.engines.complete.upstream.pool import (
 )
 from stoa_proxy.engines.complete.upstream.resolver import Resolver
 from stoa_proxy.engines.deadlines import TimeLimits
-from stoa_proxy.errors import UpstreamFailed
+from stoa_proxy.errors import CertificateUnusable, UpstreamFailed
 from stoa_proxy.foundation.address_guard import AddressGuard
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.in_flight import InFlight
 from stoa_proxy.foundation.throttled_log import ThrottledLog
+from stoa_proxy.foundation.upstream_tls import NO_TLS, describe_handshake
 from stoa_proxy.http.heads import Headers
 from stoa_proxy.http.websocket import accepts_handshake
 
@@ -176,11 +177,11 @@ class UpstreamClient:
             raise
         except BaseException as error:
             await pool.leave()
-            reason = connect_failure(error)
-            if reason is None:
+            known = connect_failure(error)
+            if known is None:
                 raise
             _log.debug("no connection to %r: %r", target, error)
-            raise UpstreamFailed(reason) from error
+            raise known from error
         return UpstreamLease(response, pool)
 
 
@@ -190,13 +191,21 @@ def _is_agreed(forward: Forward, response: UpstreamResponse) -> bool:
     return forward.is_websocket and key is not None and accepts_handshake(key, response.headers)
 
 
-def connect_failure(error: BaseException) -> str | None:
+def connect_failure(error: BaseException) -> UpstreamFailed | None:
     """Return why there is no connection; None for cancellation and errors in our own code."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "unreachable"
+        return UpstreamFailed("unreachable")
+    if isinstance(error, aiohttp.ClientSSLError):
+        return UpstreamFailed("tls-failed", describe_handshake(error.__cause__))
     if isinstance(error, aiohttp.ClientConnectorError):
-        return "denied" if isinstance(error.os_error, AddressRefused) else "unreachable"
+        if isinstance(error.os_error, AddressRefused):
+            return UpstreamFailed("denied")
+        if error.ssl is not False and isinstance(error.os_error, ConnectionResetError):
+            return UpstreamFailed("tls-failed", NO_TLS)  # connected, for else it is refused
+        return UpstreamFailed("unreachable")
+    if isinstance(error, CertificateUnusable):
+        return UpstreamFailed("credential-unresolved")
     # TimeoutError is an OSError, and here the end of the whole call: it says nothing of connecting.
     if isinstance(error, (aiohttp.ClientError, OSError)) and not isinstance(error, TimeoutError):
-        return "no-answer"
+        return UpstreamFailed("no-answer")
     return None

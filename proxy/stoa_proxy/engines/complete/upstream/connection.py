@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from stoa_proxy.core.backend import Origin
 from stoa_proxy.engines.complete.upstream.failures import UpstreamProtocol
-
-Origin = tuple[str, str, int]
-"""Scheme, host and port."""
 
 
 class Reader(asyncio.Protocol):

@@ -11,6 +11,7 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from stoa_proxy.engines.complete.aiohttp_private import find_response_body, is_paused
 from stoa_proxy.errors import UpstreamFailed
+from stoa_proxy.foundation.upstream_tls import REFUSED, is_certificate_refused
 
 _START: Final = b"HTTP/1."
 # Of asyncio's 256 KiB several parts would wait for each client that reads slowly: 1.2 MiB each.
@@ -40,11 +41,14 @@ class OpenConnections:
 class UpstreamProtocol(ResponseHandler):
     """Keeps in `first` how the response began, which tells what is wrong with it.
 
+    In `lost_by` is the error by which the connection ended.
+
     It also passes an error of the parser on to whoever reads a body; aiohttp tells only who waits
     for a head. It is counted in `opened` while it is connected.
     """
 
     first = b""
+    lost_by: BaseException | None = None
     _framed = 0
 
     def __init__(self, opened: OpenConnections, loop: asyncio.AbstractEventLoop) -> None:
@@ -65,6 +69,7 @@ class UpstreamProtocol(ResponseHandler):
         8).
         """
         self._opened.count -= 1
+        self.lost_by = exc
         body = find_response_body(self)
         if exc is not None and body is not None and not body.is_eof():
             body.set_exception(ClientPayloadError(BROKEN_OFF))
@@ -108,13 +113,28 @@ class UpstreamProtocol(ResponseHandler):
             body.set_exception(ClientPayloadError(MALFORMED), exc)
 
 
-def classify_failure(error: BaseException, first: bytes) -> UpstreamFailed:
-    """Return why an open connection gave no response; `first` are the first bytes that came."""
+def classify_failure(
+    error: BaseException, first: bytes, lost_by: BaseException | None
+) -> UpstreamFailed:
+    """Return why an open connection gave no response.
+
+    `first` are the first bytes that came, and the connection ended by the error `lost_by`, if any.
+    """
     if isinstance(error, HttpProcessingError):
         return UpstreamFailed("bad-answer", _describe(error, first))
     if isinstance(error, ClientPayloadError):
         return UpstreamFailed("bad-answer", MALFORMED)
-    return UpstreamFailed("bad-answer", BROKEN_OFF) if first else UpstreamFailed("no-answer")
+    return UpstreamFailed("bad-answer", BROKEN_OFF) if first else unanswered(lost_by)
+
+
+def unanswered(lost_by: BaseException | None) -> UpstreamFailed:
+    """Return why an open connection ended by an error, or None, before any byte of a response.
+
+    By TLS 1.3 a client may send before the server has looked at its certificate.
+    """
+    if is_certificate_refused(lost_by):
+        return UpstreamFailed("tls-failed", REFUSED)
+    return UpstreamFailed("no-answer")
 
 
 def _describe(error: HttpProcessingError, first: bytes) -> str:

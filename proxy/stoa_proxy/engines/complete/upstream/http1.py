@@ -123,7 +123,7 @@ async def send_request(
         if isinstance(error, UpstreamFailed):
             raise
         if is_lost or isinstance(error, (aiohttp.ClientError, HttpProcessingError)):
-            raise classify_failure(error, first) from error
+            raise classify_failure(error, first, protocol.lost_by) from error
         raise
 
 

@@ -8,16 +8,21 @@ import socket
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from stoa_proxy.core.backend import Origin
 from stoa_proxy.core.match import Target
 from stoa_proxy.engines.complete.aiohttp_private import ProtocolConnector
-from stoa_proxy.engines.complete.upstream.connection import Origin, UpstreamConnection
-from stoa_proxy.engines.complete.upstream.failures import OpenConnections, UpstreamProtocol
+from stoa_proxy.engines.complete.upstream.connection import UpstreamConnection
+from stoa_proxy.engines.complete.upstream.failures import (
+    OpenConnections,
+    UpstreamProtocol,
+    unanswered,
+)
 from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse
 from stoa_proxy.foundation.address_guard import AddressGuard
 
@@ -131,19 +136,30 @@ class Pool:
     async def connect(self, target: Target, tenant: str, seconds: float) -> UpstreamConnection:
         """Return a connection to a target's origin for a tenant's request, new or kept.
 
-        Raises aiohttp.ClientError; ConnectionTimeoutError, which is one, after `seconds`.
+        Raises aiohttp.ClientError; ConnectionTimeoutError, which is one, after `seconds`; and
+        CertificateUnusable where the gateway lacks what it should show there; UpstreamFailed where
+        it ended at once.
         """
-        origin = target[:3]
+        origin = target.origin
         kept = self.take(origin, self._loop.time())
         if kept is not None:
             kept.read_by_protocol()
             return kept
         _tenant.set(tenant)
+        tls = target.tls
+        if tls is not None and tls.context is None:
+            await asyncio.to_thread(tls.make_context)
         request = self._request(origin)
         try:
             made = await self._connector.connect(request, [], _timeout(seconds))
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError from error
+        if made.transport is None or made.transport.is_closing():
+            # As where the upstream refuses a certificate by TLS 1.3. It is told why in a moment.
+            await asyncio.sleep(0)
+            lost_by = cast(UpstreamProtocol, made.protocol).lost_by
+            made.close()
+            raise unanswered(lost_by)
         return UpstreamConnection(made, origin)
 
     def keep(self, connection: UpstreamConnection) -> None:
@@ -210,11 +226,17 @@ class Pool:
         """Return the request that aiohttp takes an origin from; of no other use."""
         request = self._requests.get(origin)
         if request is None:
+            scheme, host, port, tls = origin
+            url = URL.build(scheme=scheme, host=host, port=port)
+            if tls is not None:
+                # Not kept: a key that has been replaced would be kept with it.
+                context, name = tls.make_context(), tls.server_name
+                return aiohttp.ClientRequest(
+                    "GET", url, loop=self._loop, ssl=context, server_hostname=name
+                )
             if len(self._requests) >= _MAX_ORIGINS:
                 self._requests.clear()
-            scheme, host, port = origin
-            url = URL.build(scheme=scheme, host=host, port=port)
-            request = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop())
+            request = aiohttp.ClientRequest("GET", url, loop=self._loop)
             self._requests[origin] = request
         return request
 

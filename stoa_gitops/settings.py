@@ -43,6 +43,7 @@ class ControlSettings(BaseSettings):
 
     token: SecretStr | None = None
     token_file: Path | None = None
+    tenant_tokens_file: Path | None = None
     hosts: str = ""
     max_connections: int | None = Field(default=None, ge=1, le=100_000)
     max_connections_per_client: int | None = Field(default=None, ge=1, le=100_000)

@@ -13,6 +13,7 @@ from stoa_proxy.errors import ConfigInvalid
 from stoa_proxy.foundation.descriptors import max_connections
 from stoa_proxy.workers_config import parse_workers
 
+from stoa_gitops.control.tenant_tokens import TenantTokens
 from stoa_gitops.daemon.control_credentials import ControlCredentials
 from stoa_gitops.daemon.gateway_keys import KeySettings
 from stoa_gitops.daemon.listeners import ControlBounds
@@ -25,7 +26,7 @@ MAX_BYTES: Final = 64 * 1024
 
 
 def read_credentials() -> ControlCredentials:
-    """Read the control token and the webhook secret.
+    """Read the control token, the webhook secret and the tokens of tenants.
 
     Raises UsageError, which names the variable and never its value.
     """
@@ -38,7 +39,17 @@ def read_credentials() -> ControlCredentials:
     token = _secret("STOA_CONTROL_TOKEN", control.token, control.token_file, ControlSettings)
     variable = "STOA_GIT_WEBHOOK_SECRET"
     webhook = _secret(variable, git.webhook_secret, git.webhook_secret_file, GitSettings)
-    return ControlCredentials(token, webhook)
+    return ControlCredentials(token, webhook, _tenant_tokens(control.tenant_tokens_file))
+
+
+def _tenant_tokens(file: Path | None) -> TenantTokens:
+    if file is None:
+        return TenantTokens()
+    variable = "STOA_CONTROL_TENANT_TOKENS"
+    try:
+        return TenantTokens.parse(_read_file(variable, file))
+    except ValueError as error:
+        raise UsageError(f"{variable}_FILE {file}: {error}") from None
 
 
 def read_gateway_keys() -> KeySettings:

@@ -13,8 +13,9 @@ from aiohttp.typedefs import Middleware
 
 from stoa_gitops.control.problems import Handler, Problem
 from stoa_gitops.control.server import trust_connection
+from stoa_gitops.control.tenant_tokens import NO_TENANTS, TenantTokens
 from stoa_gitops.fleet.keys import GatewayKey, GatewayKeys
-from stoa_gitops.model.principal import Principal, PrincipalKind
+from stoa_gitops.model.principal import Principal, PrincipalKind, Right
 from stoa_gitops.model.secret import Secret
 
 
@@ -25,6 +26,8 @@ class Access(Enum):
     """Everybody."""
     BEARER = "bearer"
     """Callers with the bearer token."""
+    TENANT = "bearer, or a tenant's token"
+    """Callers with the bearer token, and those with a token of a tenant for what is its own."""
     GATEWAY_KEY = "gateway key"
     """Gateways with a key of GATEWAY_API_KEYS."""
     OPTIONAL_KEY = "optional gateway key"
@@ -48,9 +51,9 @@ _KEY: Final = web.RequestKey("gateway key", GatewayKey)
 class Credentials:
     """What callers must know, at this moment: all of it may be replaced while the process runs.
 
-    Without a `webhook_secret` no webhooks are taken; without `gateway_keys` no gateway registers,
-    and `no_keys` says why. `keys_in_doubt` says why a key that is none of these may be a live one
-    all the same; empty where it is not.
+    `tenant_tokens` are those of tenants. Without a `webhook_secret` no webhooks are taken; without
+    `gateway_keys` no gateway registers, and `no_keys` says why. `keys_in_doubt` says why a key that
+    is none of these may be a live one all the same; empty where it is not.
     """
 
     token: Secret
@@ -58,6 +61,7 @@ class Credentials:
     gateway_keys: GatewayKeys | None = None
     no_keys: str = NO_KEYS
     keys_in_doubt: str = ""
+    tenant_tokens: TenantTokens = NO_TENANTS
 
 
 Refused = Callable[[web.Request, str], None]
@@ -80,6 +84,8 @@ def authorises(
         match await find_access(request):
             case Access.BEARER:
                 _check_token(credentials, request)
+            case Access.TENANT:
+                _check_token(credentials, request, admits_tenants=True)
             case Access.GATEWAY_KEY:
                 try:
                     _check_key(credentials, request)
@@ -111,7 +117,9 @@ def given_key(request: web.Request) -> str:
     return request.headers.get("X-Gateway-Key", "").strip()
 
 
-def _check_token(credentials: Credentials, request: web.Request) -> None:
+def _check_token(
+    credentials: Credentials, request: web.Request, *, admits_tenants: bool = False
+) -> None:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     # Bytes that are no text arrive as surrogates: they are a wrong token, not an error of ours.
     expected = credentials.token.reveal().encode()
@@ -119,6 +127,17 @@ def _check_token(credentials: Credentials, request: web.Request) -> None:
     # The scheme is case-insensitive: RFC 9110 §11.1.
     if scheme.lower() == "bearer" and hmac.compare_digest(raw, expected):
         request[_PRINCIPAL] = _caller(request, PrincipalKind.CONTROL_TOKEN)
+        return
+    tenant = credentials.tenant_tokens.find(raw) if scheme.lower() == "bearer" else None
+    if tenant is not None:
+        if not admits_tenants:
+            raise Problem(403, "Forbidden", "a tenant's token is for what that tenant may read")
+        request[_PRINCIPAL] = Principal(
+            f"tenant {tenant} from {request.remote or 'nowhere'}",
+            PrincipalKind.TENANT_TOKEN,
+            tenant,
+            frozenset({Right.READ}),
+        )
         return
     raise Problem(
         401,

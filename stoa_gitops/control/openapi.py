@@ -21,7 +21,7 @@ _DESCRIPTIONS: Final = {
     400: "Something unknown or malformed was asked for",
     304: "As If-None-Match names it",
     401: "No right token, key or signature",
-    403: "The key is for another environment",
+    403: "The key is for another environment, or the token of another tenant",
     404: "No such gateway; the detail names what exists",
     405: "The path takes other methods, named in Allow",
     409: "The state of the gateway contradicts it",
@@ -35,6 +35,7 @@ _DESCRIPTIONS: Final = {
 _SECURITY: Final[dict[Access, list[dict[str, list[str]]]]] = {
     Access.OPEN: [],
     Access.BEARER: [{"bearer": []}],
+    Access.TENANT: [{"bearer": []}],
     Access.GATEWAY_KEY: [{"gatewayKey": []}],
     Access.OPTIONAL_KEY: [{"gatewayKey": []}, {}],
     Access.SIGNATURE: [{"github": []}, {"gitea": []}, {"gitlab": []}, {"gitlabSigned": []}],

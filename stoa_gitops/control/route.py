@@ -69,6 +69,16 @@ class ApiRequest(Generic[QueryT, BodyT]):
         """The gateway in the path, `{name}`."""
         return self.raw.match_info["name"]
 
+    def limit_tenant(self, asked: str | None) -> str | None:
+        """Return the tenant whose things are shown, None for all.
+
+        Raises Problem (403) where somebody who speaks for one tenant asks for another one.
+        """
+        own = self.principal.tenant
+        if own is not None and asked not in (None, own):
+            raise Problem(403, "Forbidden", "the token is of another tenant")
+        return own if own is not None else asked
+
 
 @dataclass(frozen=True, slots=True)
 class Raw:

@@ -16,6 +16,9 @@ class PrincipalKind(StrEnum):
     CONTROL_TOKEN = "control_token"
     """A caller of the control API with the bearer token of the process."""
 
+    TENANT_TOKEN = "tenant_token"
+    """A caller of the control API with a token of one tenant, who reads what is that tenant's."""
+
     GATEWAY_KEY = "gateway_key"
     """A gateway that registered, by its key; it speaks for itself and for nothing else."""
 

@@ -174,7 +174,8 @@ async def test_sighup_reads_the_control_token_and_the_webhook_secret_again(tmp_p
         await until(is_said, "a warning")
         assert await delivered(process.control, "the-second-secret") == 202
     log = process.log.read_text()
-    words = "SIGHUP: reloaded: control token (changed), webhook secret (changed), the files that"
+    words = "SIGHUP: reloaded: control token (changed), webhook secret (changed), "
+    words += "tenant tokens (unchanged), the files that"
     assert words in log
     assert not any(word in log for word in ("-secret\n", "another-control-token", "tiny"))
 

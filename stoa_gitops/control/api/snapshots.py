@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stoa_gitops.control.auth import Access
 from stoa_gitops.control.bodies import SnapshotQuery
 from stoa_gitops.control.route import ApiRequest, route
 from stoa_gitops.operations.snapshot_views import SnapshotPage
@@ -14,11 +15,12 @@ from stoa_gitops.operations.snapshot_views import SnapshotPage
     "Requests that the embedded gateway answered 5xx, newest first",
     query=SnapshotQuery,
     response=SnapshotPage,
-    failures=(409,),
+    failures=(403, 409),
+    access=Access.TENANT,
 )
 async def list_snapshots(request: ApiRequest[SnapshotQuery, None]) -> SnapshotPage:
     """Return a page of snapshots, without bodies and credentials."""
     query = request.query
     return await request.context.operations.snapshots(
-        query.tenant, query.api, query.limit, query.cursor
+        request.limit_tenant(query.tenant), query.api, query.limit, query.cursor
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -30,6 +31,7 @@ from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.control.process_port import Conflict, NotReady
 from stoa_gitops.control.route import Route
 from stoa_gitops.control.server import ControlProtocol, ControlServer
+from stoa_gitops.control.tenant_tokens import TenantTokens
 from stoa_gitops.daemon.fleet_service import FleetService
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.fleet.keys import GatewayKeys
@@ -51,6 +53,11 @@ from stoa_gitops.store import AuditEntry
 
 TOKEN = "a-control-token-for-tests"
 KEY = "gw_dev_0123456789abcdef0123456789abcdef"
+TENANT_TOKENS = {"acme": "a-token-of-acme", "rival": "a-token-of-rival"}
+TENANT_LINES = "\n".join(
+    f"{tenant} {hashlib.sha256(token.encode()).hexdigest()}"
+    for tenant, token in TENANT_TOKENS.items()
+)
 SECRET = "whsec_dGVzdHRlc3R0ZXN0dGVzdHRlc3R0ZXN0dGVzdHRlc3Q="
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -299,7 +306,10 @@ async def serving(
     operations = Steered()
     metrics = Metrics(lambda: [gauge("stoa_gitops_up", "Up.", [Sample(1.0)])])
     credentials = Credentials(
-        Secret(TOKEN), Secret(secret) if secret else None, GatewayKeys.parse(KEY)
+        Secret(TOKEN),
+        Secret(secret) if secret else None,
+        GatewayKeys.parse(KEY),
+        tenant_tokens=TenantTokens.parse(TENANT_LINES),
     )
     fleet, records, publishing = make_fleet()
     context = ApiContext(operations, metrics, lambda: NOW, credentials, fleet)

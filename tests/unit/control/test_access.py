@@ -35,6 +35,7 @@ OPENS = {
     Access.OPEN: set(GIVEN),
     Access.OPTIONAL_KEY: set(GIVEN),
     Access.BEARER: {"the token"},
+    Access.TENANT: {"the token"},
     Access.GATEWAY_KEY: {"a gateway key"},
     Access.SIGNATURE: {"a signature"},
 }
@@ -70,7 +71,7 @@ async def test_a_method_that_a_path_lacks_is_asked_for_what_the_path_is(
     served: Served, route: Route
 ) -> None:
     response = await ask(served, "PATCH", path_of(route), {})
-    closed = route.access in (Access.BEARER, Access.GATEWAY_KEY)
+    closed = route.access in (Access.BEARER, Access.TENANT, Access.GATEWAY_KEY)
     assert response.status_code == (401 if closed else 405)
 
 

@@ -21,7 +21,7 @@ from stoa_gitops.model.secret import Secret
 from tests.unit.control.conftest import TOKEN, Served, make_shares
 
 PLAN = json.loads((Path(__file__).parents[3] / "schemas/output/plan.json").read_text())
-CLOSED = [route for route in ROUTES if route.access is Access.BEARER]
+CLOSED = [route for route in ROUTES if route.access in (Access.BEARER, Access.TENANT)]
 OWN = [route for route in ROUTES if not route.is_lenient]
 """Routes for people and programs; those of STOA's gateways are in test_internal.py."""
 

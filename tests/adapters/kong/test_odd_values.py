@@ -95,7 +95,8 @@ def odd_apis(draw: st.DrawFn) -> dict[str, Any]:
     found = draw(values({"type": "object", "properties": wanted, "required": ["routes"]}, root))
     routes = [
         {
-            "path": route["path"].rstrip("/") or "/",
+            # Braces are more than a pattern can say: tests of the mapping have parameters.
+            "path": route["path"].translate({123: "a", 125: "a"}).rstrip("/") or "/",
             "methods": sorted({method.upper() for method in route.get("methods", ())}),
             "hosts": sorted({host.lower() for host in route.get("hosts", ())}),
             "stripPath": route.get("stripPath", True),

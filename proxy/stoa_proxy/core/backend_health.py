@@ -53,7 +53,8 @@ class Probed(NamedTuple):
     def name(self) -> str:
         """The same text in all processes of a gateway."""
         check = [*self.check._replace(statuses=frozenset()), sorted(self.check.statuses)]
-        return repr((self.tenant, self.backend.url, check))
+        tls = self.backend.tls
+        return repr((self.tenant, self.backend.url, None if tls is None else tls.name, check))
 
 
 class SharedVerdict(NamedTuple):

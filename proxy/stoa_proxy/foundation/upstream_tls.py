@@ -31,6 +31,7 @@ _known: Final[WeakValueDictionary[str, UpstreamTls]] = WeakValueDictionary()
 class UpstreamTls:
     """The TLS of connections to one backend of one tenant; `upstream_tls` makes it.
 
+    name         the same text in all processes of a gateway, for none but them
     certificate  PEM that the gateway shows, followed by those of its issuers; None: none
     key          PEM of its key, without a pass phrase
     ca           PEM of the issuers that the backend's certificate may have; None: the system's
@@ -41,13 +42,19 @@ class UpstreamTls:
     """
 
     __slots__ = (
-        "__weakref__", "_context", "_is_checked", "_lock", "ca", "certificate", "key",
+        "__weakref__", "_context", "_is_checked", "_lock", "ca", "certificate", "key", "name",
         "server_name",
     )  # fmt: skip
 
     def __init__(
-        self, certificate: str | None, key: str | None, ca: str | None, server_name: str | None
+        self,
+        name: str,
+        certificate: str | None,
+        key: str | None,
+        ca: str | None,
+        server_name: str | None,
     ) -> None:
+        self.name = name
         self.certificate = certificate
         self.key = key
         self.ca = ca
@@ -125,7 +132,7 @@ def upstream_tls(
         digest.update(f"{part is None}:{len(content)}:".encode() + content)
     found = _known.get(name := digest.hexdigest())
     if found is None:
-        found = _known[name] = UpstreamTls(certificate, key, ca, server_name)
+        found = _known[name] = UpstreamTls(name, certificate, key, ca, server_name)
     return found
 
 

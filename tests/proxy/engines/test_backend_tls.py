@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stoa_proxy.core.backend import Backend
+from stoa_proxy.core.backend_health import Probed
+from stoa_proxy.core.balancing import ActiveCheck
+from stoa_proxy.foundation.upstream_tls import upstream_tls
 
 from tests.pki import Authority, Issued, TlsUpstream, serving
 from tests.proxy.conftest import Api, Upstream, route_body, running
@@ -444,6 +448,14 @@ async def test_a_restart_keeps_nothing_of_it_on_disk_and_asks_for_it_again(
         assert (status, kind) == (503, "credential-unresolved")
         await after.route(backend.url, backend_tls=shown)
         assert (await after.get("/a")).status == 200
+
+
+def test_checks_of_one_backend_by_two_certificates_have_two_names() -> None:
+    names = {
+        Probed("acme", Backend("https", "a.test", 443, "", "", identity), ActiveCheck("/up")).name
+        for identity in (None, upstream_tls("acme", ca="a"), upstream_tls("acme", ca="b"))
+    }
+    assert len(names) == 3
 
 
 def test_an_authority_of_tests_makes_what_it_says(authority: Authority) -> None:

@@ -147,11 +147,12 @@ class ConnectionShares(Generic[C]):
     def admit(self, new: C) -> None:
         """Count a new connection, and close an idle one, or this one, where that is too many."""
         group = self._group_of(new.client_address)
-        self._all.connections[new] = group
-        group.connections[new] = None
-        if group.is_over:
+        connections, clients = self._all.connections, group.connections
+        connections[new] = group
+        clients[new] = None
+        if len(clients) > group.bound:
             self._make_room(group, new, Excess.CLIENT)
-        if not self._all.is_over:
+        if len(connections) <= self._all.bound:
             return
         if new.is_spare:
             # Beyond its own share: nothing of others is closed for it.

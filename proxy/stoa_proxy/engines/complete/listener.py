@@ -11,6 +11,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from typing import Protocol
 
 from stoa_proxy.engines.complete.beginnings import Beginnings
 from stoa_proxy.foundation.clock import Clock
@@ -25,12 +26,42 @@ _PAUSE_SECONDS = 1.0
 _NO_SUCH_ADDRESS = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
+class Acceptor(Protocol):
+    """Accepts connections for a listener."""
+
+    def prepare(self, listening: socket.socket) -> None:
+        """Set what its connections are to begin with."""
+        ...
+
+    def accept(self, listening: socket.socket) -> None:
+        """Accept and begin one. Raises OSError, as the socket does where there is none."""
+        ...
+
+
+class _PlainAcceptor:
+    """Gives each connection a protocol by `beginnings`."""
+
+    def __init__(
+        self, beginnings: Beginnings, make_protocol: Callable[[], asyncio.Protocol]
+    ) -> None:
+        self._beginnings = beginnings
+        self._make_protocol = make_protocol
+
+    def prepare(self, listening: socket.socket) -> None:
+        """Set nothing."""
+
+    def accept(self, listening: socket.socket) -> None:
+        """Accept one. Raises OSError."""
+        accepted, address = listening.accept()
+        accepted.setblocking(False)
+        self._beginnings.begin(accepted, address[0], self._make_protocol)
+
+
 class Listener:
     """Accepts connections and gives each a protocol of `make_protocol`, by `beginnings`.
 
     `close_idle` is called when none can be accepted for want of descriptors or memory; it is tried
-    again after `pause_seconds`. With `accept` that accepts a connection of a socket, or raises
-    OSError, instead.
+    again after `pause_seconds`. An `acceptor` accepts in another way.
     """
 
     def __init__(
@@ -40,17 +71,18 @@ class Listener:
         clock: Clock,
         *,
         beginnings: Beginnings | None = None,
-        accept: Callable[[socket.socket], None] | None = None,
+        acceptor: Acceptor | None = None,
         pause_seconds: float = _PAUSE_SECONDS,
     ) -> None:
-        self._make_protocol = make_protocol
         self._close_idle = close_idle
         self._pause_seconds = pause_seconds
         self._throttled_log = ThrottledLog(_log, clock)
         self._sockets: list[socket.socket] = []
         self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
         self._beginnings = beginnings or Beginnings(clock)
-        self._accept_one = accept or self._begin
+        self._acceptor: Acceptor = (
+            _PlainAcceptor(self._beginnings, make_protocol) if acceptor is None else acceptor
+        )
 
     async def open(self, host: str, port: int, *, shares_port: bool = False) -> int:
         """Listen on all addresses of a host; return the port, which for 0 is a free one.
@@ -59,6 +91,7 @@ class Listener:
         """
         self._sockets = await bind(host, port, shares_port=shares_port)
         for listening in self._sockets:
+            self._acceptor.prepare(listening)
             listening.listen(_BACKLOG)
             self._resume(listening)
         self._beginnings.start()
@@ -84,17 +117,12 @@ class Listener:
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(_ACCEPTS):
             try:
-                self._accept_one(listening)
+                self._acceptor.accept(listening)
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
                 self._pause(listening, error)
                 return
-
-    def _begin(self, listening: socket.socket) -> None:
-        accepted, address = listening.accept()
-        accepted.setblocking(False)
-        self._beginnings.begin(accepted, address[0], self._make_protocol)
 
     def _pause(self, listening: socket.socket, error: OSError) -> None:
         """Stop accepting for a while: the socket would report itself ready at once."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import socket
 import time
 from collections.abc import Callable, Iterable
 
@@ -22,7 +21,7 @@ from stoa_proxy.engines.complete.beginnings import Beginnings
 from stoa_proxy.engines.complete.connection import Connection, ConnectionServer
 from stoa_proxy.engines.complete.figures import add_figures
 from stoa_proxy.engines.complete.forwarder import Forwarder, refuse_body, send_continue
-from stoa_proxy.engines.complete.listener import Listener
+from stoa_proxy.engines.complete.listener import Acceptor, Listener
 from stoa_proxy.engines.complete.request_body import BodyFaulty, RequestBody
 from stoa_proxy.engines.complete.request_shares import RequestShares
 from stoa_proxy.engines.complete.responses import make_response, send_parts, sent_bytes
@@ -155,7 +154,7 @@ class AiohttpEngine(Engine):
             server.shares.close_idle,
             self._clock,
             beginnings=beginnings,
-            accept=self._make_acceptor(beginnings),
+            acceptor=self._make_acceptor(beginnings),
         )
         try:
             if certificates is not None:
@@ -191,7 +190,7 @@ class AiohttpEngine(Engine):
         """Return what makes the protocol of a new client connection."""
         return server
 
-    def _make_acceptor(self, beginnings: Beginnings) -> Callable[[socket.socket], None] | None:
+    def _make_acceptor(self, beginnings: Beginnings) -> Acceptor | None:
         """Return what accepts connections in the listener's stead, where something does."""
         return None
 

@@ -2,7 +2,7 @@
 
 A transport, its time limits and all that requests of other kinds need cost several times what a
 usual request does. A connection that carries one request and ends needs none of it: its bytes are
-read from the socket, and the response is written to it. As soon as anything is not usual, or lasts,
+read from the socket, and the response is written to it. As soon as anything is not usual
 the connection becomes a `FastConnection`.
 """
 
@@ -12,6 +12,8 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from fcntl import ioctl
+from termios import FIONREAD
 from typing import TYPE_CHECKING
 
 from stoa_proxy.core.problems import Respond, problem
@@ -28,11 +30,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger("stoa_proxy.engine")
 # Of a longer head nothing is remembered.
 _READ_BYTES = 8 * 1024
-WORK_SECONDS = 0.25
-"""How long a request may be at work, to a quarter of a second more: then it is worth a transport"""
+_NOTHING = bytes(4)
+LOOK_SECONDS = 0.25
+"""How often it is looked at what takes too long."""
 
-# For less a transport's own timer is needed.
-_LEAST_SECONDS = 1.0
+# A request that has less time needs a timer of its own.
+_LEAST_SECONDS = 4 * LOOK_SECONDS
 
 Queue = dict["Arrival", None]
 """Connections that wait for the same, in the order in which they began to."""
@@ -141,7 +144,8 @@ class Arrival:
         """Let a usual request be at work until `deadline`; `is_last` as it asks for."""
         self._is_at_work, self.deadline = True, deadline
         self.is_closing = is_last
-        self._arrivals.begin_work(self)
+        arrivals = self._arrivals
+        self.enter(arrivals.working, arrivals.now)
 
     def write(self, data: bytes) -> None:
         """Send a response, or what the socket takes of it now."""
@@ -158,13 +162,18 @@ class Arrival:
     def end_quick(self) -> None:
         """Close behind a response that is sent, or wait for the next request."""
         self._is_at_work = False
-        if self._unsent:
-            self.grow()
-        elif self.is_closing or self._is_lost:
+        if self._is_lost:
             self.close()
-        else:
+        elif self._unsent:
+            self.grow()
+        elif not self.is_closing:
             self._has_served = True
             self._arrivals.rest(self)
+        elif ioctl(self.number, FIONREAD, _NOTHING) == _NOTHING:
+            self.close()
+        else:
+            # Closed with bytes that nobody read, it is reset, and the response may be lost.
+            self.grow()
 
     def send_own(
         self, response: Respond, head: RequestHead, upload: Upload | None, *, is_last: bool
@@ -215,7 +224,7 @@ class Arrival:
     # How it becomes a whole connection.
 
     def grow(self) -> None:
-        """Become a whole connection."""
+        """Become a whole connection, which has a timer for its request, too."""
         if self._is_growing or self.number < 0:
             return
         self._is_growing = True
@@ -249,7 +258,7 @@ class Arrival:
             seconds = engine.keepalive_seconds if self._has_served else engine.head_seconds
             connection.timer.set(self.since + seconds)
             if self.is_closing:
-                connection.transport.close()
+                connection.close_slowly()
             elif self._data:
                 connection.data_received(self._data)
 

@@ -15,7 +15,7 @@ from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Final
 
 from stoa_proxy.engines.complete.beginnings import Beginnings
-from stoa_proxy.engines.fast.arrival import WORK_SECONDS, Arrival, Queue
+from stoa_proxy.engines.fast.arrival import LOOK_SECONDS, Arrival, Queue
 from stoa_proxy.engines.fast.connection import FastConnection
 from stoa_proxy.http.forwarded import is_proxy
 
@@ -27,7 +27,6 @@ IS_SUPPORTED: Final = hasattr(select, "epoll")
 
 # So many connections are read, or looked at, in one turn of the event loop.
 _MOST_AT_ONCE = 64
-_LOOK_SECONDS = 0.25
 # Ends of connections that are used again.
 _MOST_FREE = 256
 
@@ -47,16 +46,18 @@ class Arrivals:
         self._known: dict[int, Arrival] = {}
         self._growing: set[Arrival] = set()
         self._free: list[Arrival] = []
-        # Each is in one of these, the one that is in it longest first.
+        # Each is in one of these, the one that is in it longest first; `working` has a request.
         self._waiting: Queue = {}
         self._resting: Queue = {}
-        self._working: Queue = {}
+        self.working: Queue = {}
         self._look: asyncio.TimerHandle | None = None
         self._epoll = select.epoll()
         self._loop.add_reader(self._epoll.fileno(), self._read)
 
-    def __len__(self) -> int:
-        return len(self._known) + len(self._growing)
+    @property
+    def is_empty(self) -> bool:
+        """Whether each has ended or has a transport."""
+        return not self._known and not self._growing
 
     def all(self) -> list[Arrival]:
         """Return those that have neither ended nor a transport."""
@@ -70,6 +71,13 @@ class Arrivals:
             self._look.cancel()
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
+
+    def prepare(self, listening: socket.socket) -> None:
+        """Let what is sent last leave in one packet with the end of its connection.
+
+        Connections have this from the socket that they are accepted from.
+        """
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
 
     def accept(self, listening: socket.socket) -> None:
         """Accept a connection. Raises OSError, as the socket does where there is none."""
@@ -89,12 +97,11 @@ class Arrivals:
         self._known[number] = arrival
         arrival.start(number, address[0], self._waiting, self._loop.time())
         if self._look is None:
-            self._look = self._loop.call_later(_LOOK_SECONDS, self._look_through)
+            self._look = self._loop.call_later(LOOK_SECONDS, self._look_through)
         self.engine.shares.admit(arrival)
 
     def _begin(self, number: int, peer: str) -> None:
-        accepted = socket.socket(fileno=number)
-        self.beginnings.begin(accepted, peer, lambda: FastConnection(self.engine))
+        self.beginnings.begin(_uncorked(number), peer, lambda: FastConnection(self.engine))
 
     def _read(self) -> None:
         self.now = self._loop.time()
@@ -110,13 +117,12 @@ class Arrivals:
 
     # What an arrival wants.
 
-    def begin_work(self, arrival: Arrival) -> None:
-        """Let one have a request at work."""
-        arrival.enter(self._working, self.now)
-
     def rest(self, arrival: Arrival) -> None:
         """Let one wait for its next request."""
+        uncorked = _uncorked(arrival.number)
+        uncorked.detach()
         arrival.enter(self._resting, self._loop.time())
+        self.engine.shares.touch(arrival)
 
     def close(self, arrival: Arrival) -> None:
         """Close one, and use it again."""
@@ -133,7 +139,7 @@ class Arrivals:
         self._epoll.unregister(arrival.number)
         del self._known[arrival.number]
         self._growing.add(arrival)
-        return socket.socket(fileno=arrival.number)
+        return _uncorked(arrival.number)
 
     def forget(self, arrival: Arrival) -> None:
         """Know one no more, which has grown or could not."""
@@ -145,12 +151,12 @@ class Arrivals:
     def _look_through(self) -> None:
         engine = self.engine
         self.now = self._loop.time()
-        is_done = (
-            self._end_time(self._waiting, engine.head_seconds, Arrival.close)
-            and self._end_time(self._resting, engine.keepalive_seconds, Arrival.close)
-            and self._end_time(self._working, WORK_SECONDS, Arrival.grow)
-        )
-        pause = _LOOK_SECONDS if is_done else 0
+        is_done = self._end_time(
+            self._waiting, engine.head_seconds, Arrival.close
+        ) and self._end_time(self._resting, engine.keepalive_seconds, Arrival.close)
+        for arrival in [one for one in self.working if one.deadline <= self.now]:
+            arrival.grow()  # to be answered
+        pause = LOOK_SECONDS if is_done else 0
         self._look = self._loop.call_later(pause, self._look_through) if self._known else None
 
     def _end_time(self, queue: Queue, seconds: float, act: Callable[[Arrival], None]) -> bool:
@@ -160,3 +166,10 @@ class Arrivals:
         for arrival in over:
             act(arrival)
         return len(over) < _MOST_AT_ONCE
+
+
+def _uncorked(number: int) -> socket.socket:
+    """Return the socket of a connection, which sends what it is given at once."""
+    found = socket.socket(fileno=number)
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+    return found

@@ -127,6 +127,7 @@ class FastConnection(ClientLink):
         """Let a usual request be at work until `deadline`; `is_last` as it asks for."""
         self._exchange = quick
         self.is_closing = is_last
+        self.engine.shares.touch(self)
         self._has_served = True
         self.timer.set(deadline)
 
@@ -191,7 +192,7 @@ class FastConnection(ClientLink):
             _log.debug("a request is refused: %s", refused)
             response = problem(400, "Bad request", str(refused))
             self.transport.write(encode_own(response, "GET", self.engine.date, is_last=True))
-            self._close_slowly()
+            self.close_slowly()
             return b""
         if not head:
             if is_first and self._has_served:
@@ -266,13 +267,13 @@ class FastConnection(ClientLink):
         self.is_closing = True
         self._pending = b""
         if upload is None or self._exchange is None:
-            self._close_slowly()
+            self.close_slowly()
             return
         detail = str(refused) if isinstance(refused, FramingRefused) else _MALFORMED
         upload.refusal = problem(400, "Bad request", detail)
         self._exchange.refuse_body()
         if self.is_ending:  # it is answered, and nothing of what follows can be trusted
-            self._close_slowly()
+            self.close_slowly()
 
     # What the exchange wants.
 
@@ -306,7 +307,7 @@ class FastConnection(ClientLink):
         if self._is_lost or self.transport.is_closing():
             return
         if self._framing.is_inside_body and self.is_closing:
-            self._close_slowly()
+            self.close_slowly()
             return
         if self._framing.is_inside_body:
             # Nothing but the rest of a body is waited for, so it makes room for others.
@@ -353,7 +354,7 @@ class FastConnection(ClientLink):
         else:
             self.wait(self.engine.keepalive_seconds)
 
-    def _close_slowly(self) -> None:
+    def close_slowly(self) -> None:
         """End what is sent, and read and drop what still comes for a while.
 
         A connection closed with bytes that nobody read is reset, and the client may lose the

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from stoa_proxy.engines.base import PolicyPreparer
 from stoa_proxy.engines.complete.beginnings import Beginnings
 from stoa_proxy.engines.complete.connection import Connection, ConnectionServer
+from stoa_proxy.engines.complete.listener import Acceptor
 from stoa_proxy.engines.complete.server import AiohttpEngine
 from stoa_proxy.engines.fast.arrival import Arrival
 from stoa_proxy.engines.fast.arrivals import IS_SUPPORTED, Arrivals
@@ -90,7 +90,7 @@ class FastEngine(AiohttpEngine):
 
     def note_end(self) -> None:
         """Note that a connection is counted no more."""
-        if not self.connections and not self._arrivals:
+        if not self.connections and (self._arrivals is None or self._arrivals.is_empty):
             self._emptied.set()
 
     async def start(self, host: str, port: int) -> int:
@@ -106,13 +106,13 @@ class FastEngine(AiohttpEngine):
         self.shares = server.shares
         return lambda: FastConnection(self)
 
-    def _make_acceptor(self, beginnings: Beginnings) -> Callable[[socket.socket], None] | None:
+    def _make_acceptor(self, beginnings: Beginnings) -> Acceptor | None:
         config = self._config
         is_plain = config.tls is None and not config.proxy_protocol
         if not (IS_SUPPORTED and is_plain and self.pipeline.forwards) or self.check_lane:
             return None
         self._arrivals = Arrivals(self, beginnings)
-        return self._arrivals.accept
+        return self._arrivals
 
     def _end_arrivals(self) -> None:
         arrivals, self._arrivals = self._arrivals, None
@@ -132,7 +132,7 @@ class FastEngine(AiohttpEngine):
             self._end_arrivals()
 
     def _links(self) -> list[ClientLink | Arrival]:
-        return [*self.connections, *(self._arrivals.all() if self._arrivals else ())]
+        return [*self.connections, *(() if self._arrivals is None else self._arrivals.all())]
 
     async def _drain(self, drain_seconds: float) -> None:
         self._emptied = asyncio.Event()

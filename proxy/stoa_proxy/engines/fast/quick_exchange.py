@@ -20,7 +20,6 @@ from stoa_proxy.engines.fast.quick import KnownRequest, PassKey, QuickLane
 from stoa_proxy.engines.fast.quick_routes import Pass, Place, Tail, encode_tail
 from stoa_proxy.engines.fast.upload import Upload
 from stoa_proxy.engines.fast.upstream import FastUpstream, fast_end
-from stoa_proxy.foundation.connection_shares import Held
 from stoa_proxy.http.heads import RequestTrace
 from stoa_proxy.http.trace_context import parse_state, split_parent, trace_lines
 
@@ -32,10 +31,11 @@ _STATE: Final = frozenset({"tracestate"})
 _LAST: Final = b"Connection: close\r\n\r\n"
 
 
-class QuickLink(Held, Protocol):
+class QuickLink(Protocol):
     """The client's connection of usual requests, as `client_link.ClientLink` says it."""
 
     engine: FastEngine
+    client_address: str
     is_closing: bool
     is_write_paused: bool
 
@@ -112,7 +112,6 @@ class QuickExchange:
         self._context = self._limit = None
         self._place, self._token = plan.place, ""
         self._pass = passed = self._find_pass(known)
-        engine.shares.touch(link)
         now = engine.loop.time()
         link.begin_quick(self, now + plan.timeout, is_last=known.head.form.is_last)
         is_recorded = False

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 from stoa_proxy.engines.complete.beginnings import Beginnings
+from stoa_proxy.engines.fast import arrival
 from stoa_proxy.engines.fast.connection import FastConnection
 from stoa_proxy.engines.fast.quick import QuickLane
 
@@ -72,10 +75,18 @@ async def until(is_so: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
+def is_corked(api: Api) -> bool:
+    """Whether the only connection keeps back what is sent until more follows."""
+    (arrived,) = api.gateway._engine._arrivals.all()
+    with socket.socket(fileno=os.dup(arrived.number)) as held:
+        return bool(held.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK))
+
+
 def is_empty(api: Api) -> bool:
     engine = api.gateway._engine
     counts = engine.client.in_flight.counts or engine.request_shares.tenants.counts
-    return not (counts or len(engine.shares) or engine.connections or len(engine._arrivals))
+    held = counts or len(engine.shares) or engine.connections
+    return not held and engine._arrivals.is_empty
 
 
 async def test_a_usual_request_needs_no_transport(transports: list[FastConnection]) -> None:
@@ -106,15 +117,18 @@ async def test_a_kept_connection_gets_one_with_its_second_request(
                 assert b"close" not in await read_head(reader)
                 assert await reader.readexactly(2) == b"ok"
                 assert len(transports) == count
+                if not count:
+                    assert not is_corked(api), "only what is sent last may wait for the end"
         writer.close()
         await until(lambda: is_empty(api))
 
 
 @pytest.mark.parametrize("sent", [CLOSE, KEPT])
 @pytest.mark.parametrize("leaves", [True, False])
-async def test_a_request_that_takes_its_time_gets_one(
-    transports: list[FastConnection], sent: bytes, *, leaves: bool
+async def test_a_request_with_little_time_gets_one(
+    transports: list[FastConnection], monkeypatch: pytest.MonkeyPatch, sent: bytes, *, leaves: bool
 ) -> None:
+    monkeypatch.setattr(arrival, "_LEAST_SECONDS", 3600)
     upstream = Upstream()
     async with warm(upstream) as api:
         transports.clear()
@@ -143,10 +157,11 @@ async def test_a_client_that_leaves_at_once_gives_everything_back(ends: str) -> 
         _, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
         writer.write(CLOSE)
         await upstream.asked.acquire()
-        if ends == "in order":
-            writer.close()
-        else:
-            writer.transport.abort()
+        if ends == "by a reset":
+            at_once = struct.pack("ii", 1, 0)
+            connected = writer.get_extra_info("socket")
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        writer.close()
         await until(lambda: is_empty(api))
         upstream.may_answer.set()
 
@@ -188,8 +203,9 @@ async def test_an_upstream_that_hangs_up_or_hangs_is_met_as_ever() -> None:
         await api.route(url)
         for _ in range(2):
             assert (await exchange(api.gateway.port, CLOSE)).endswith(b"ok")
-        await api.route(url, timeout_ms=100)
-        assert (await exchange(api.gateway.port, CLOSE)).startswith(b"HTTP/1.1 504")
+        for milliseconds in (100, 1001):  # by its own timer, and by that of all
+            await api.route(url, timeout_ms=milliseconds)
+            assert (await exchange(api.gateway.port, CLOSE)).startswith(b"HTTP/1.1 504")
 
 
 @pytest.mark.parametrize("first", [CLOSE, KEPT])
@@ -248,7 +264,8 @@ async def test_a_connection_that_cannot_grow_gives_everything_back(
 
         upstream.may_answer.clear()
         monkeypatch.setattr(Beginnings, "_open", fail)
-        assert await exchange(api.gateway.port, CLOSE) == b"", "it takes its time"
+        monkeypatch.setattr(arrival, "_LEAST_SECONDS", 3600)
+        assert await exchange(api.gateway.port, CLOSE) == b"", "it has little time"
         assert await exchange(api.gateway.port, CLOSE + CLOSE) == b"", "it is not usual"
         await until(lambda: is_empty(api))
         upstream.may_answer.set()

@@ -12,7 +12,7 @@ ALL = (
     "start", "validate_many", "plan_unchanged", "incremental", "edit_to_answer", "proxy_cpu",
     "proxy_swap", "kong", "gravitee", "webmethods", "stoa_limit", "hostile_documents", "idle",
     "remote_catalog", "fleet", "fleet_pull", "fleet_silence", "openapi_conversion",
-    "proxy_peers", "proxy_bodies", "proxy_table", "authz", "formatting", "workers",
+    "proxy_peers", "proxy_bodies", "proxy_table", "proxy_memory", "authz", "formatting", "workers",
 )  # fmt: skip
 
 

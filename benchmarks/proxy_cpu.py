@@ -1,4 +1,4 @@
-"""CPU per request of the data plane, with match, API key and rate limit on.
+"""CPU per request of the aiohttp engine: match among 10,000, key, limit, metrics, access log.
 
 Peer: a bare streaming forwarder on aiohttp's server and its ClientSession: it copies the head
 without hop-by-hop headers, streams both bodies, and does nothing else. Ours uses the same server,
@@ -12,22 +12,28 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import statistics
 import sys
+import tempfile
 
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
+from stoa_proxy.admin.checks import Scope
+from stoa_proxy.admin.json_body import Body
+from stoa_proxy.admin.routes import parse_route
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
+from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
 from stoa_proxy.foundation.allocator import tune_malloc
 from yarl import URL
 
 from benchmarks.figures import Lane
 from benchmarks.proxy_load import Child, Upstream, send, serve_until_told
 
-ROUNDS = 9
-REQUESTS = 4_000
+ROUNDS = int(os.environ.get("ROUNDS", "9"))
+REQUESTS = int(os.environ.get("REQUESTS", "4000"))
 CONNECTIONS = 16
 TARGET = 1.4
 KEY = "benchmark-key"
@@ -40,7 +46,10 @@ ROUTE = {
     "id": "billing", "name": "billing", "tenant_id": "acme", "path_prefix": "/apis/acme/billing",
     "methods": ["GET", "POST"], "spec_hash": "h", "activated": True,
 }  # fmt: skip
-POLICIES = {"api_key": {}, "rate_limit": {"requests": 1_000_000_000, "window": "1h"}}
+POLICIES = {
+    "api_key": {}, "rate_limit": {"requests": 1_000_000_000, "window": "1h"}, "logging": {},
+}  # fmt: skip
+ROUTES = 10_000
 CONSUMER = {
     "id": "c1", "name": "mobile", "tenant_id": "acme", "subscriptions": [{"api_id": "billing"}],
     "credentials": [{"type": "api_key", "key_sha256": hashlib.sha256(KEY.encode()).hexdigest()}],
@@ -54,7 +63,12 @@ HOP_BY_HOP = frozenset(
 
 
 async def fill(gateway: Gateway, upstream: int) -> None:
-    """Configure the gateway over its admin API, as anybody would."""
+    """Configure the gateway over its admin API, as anybody would, behind many other routes."""
+    guard = AddressGuard(allow=parse_networks(["127.0.0.0/8"]))
+    for number in range(ROUTES - 1):
+        other = {"id": f"r{number}", "name": f"r{number}", "path_prefix": f"/apis/acme/r{number}"}
+        body = Body({**ROUTE, **other, "backend_url": f"http://127.0.0.1:{upstream}"})
+        gateway.store.put_route(*parse_route(body, guard, Scope()))
     headers = {"Authorization": "Bearer t"}
     url = gateway.base_url + "/admin/"
     async with aiohttp.ClientSession(headers=headers, raise_for_status=True) as session:
@@ -74,6 +88,8 @@ async def serve_ours(upstream: int) -> None:
     gateway = Gateway(ProxyConfig(port=0, admin_api_token="t", backends_allow=("127.0.0.0/8",)))
     await gateway.start()
     await fill(gateway, upstream)
+    with tempfile.TemporaryFile() as log:  # the access log, which a terminal would make dear
+        os.dup2(log.fileno(), sys.stderr.fileno())
     await serve_until_told(gateway.port)
     await gateway.stop(0.1)
 
@@ -132,7 +148,7 @@ def main() -> None:
     upstream = Child("benchmarks.proxy_cpu", "upstream", "0")
     ours = Child("benchmarks.proxy_cpu", "ours", str(upstream.port))
     bare = Child("benchmarks.proxy_cpu", "bare", str(upstream.port))
-    lanes = [Lane("stoa_proxy: match, key, rate limit"), Lane("bare aiohttp forwarder")]
+    lanes = [Lane("stoa_proxy: match, key, limit, log"), Lane("bare aiohttp forwarder")]
     for number in range(ROUNDS + 1):
         if number == 1:  # the first round warmed up
             lanes = [Lane(lane.name, errors=lane.errors) for lane in lanes]

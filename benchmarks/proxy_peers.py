@@ -62,7 +62,9 @@ end
 """
 # So many milliseconds between a response and the next request of its connection.
 PACED = "function delay() return %d end"
-ROUTES = 10_000
+ROUTES = int(os.environ.get("PEER_ROUTES", "10000"))
+# Numbers of all routes of `full`: whatever their count, the one that is asked for is among them.
+NUMBERS = sorted({7777, *range(ROUTES)})
 TARGET = 1.6
 KEY = "benchmark-key"
 WORKS = ("plain", "varied", "large", "closing", "half", "balanced", "full")
@@ -172,7 +174,7 @@ def start_peer(core: int, folder: Path, work: str, upstream: int) -> Peer:
         locations = "\n".join(
             f'location /apis/acme/billing-{number}/ {{ if ($consumer = "") {{ return 401; }}'
             " proxy_pass http://up/; }"
-            for number in range(ROUTES)
+            for number in NUMBERS
         )
         http = FULL.format(
             port=port, upstream=upstream, key=KEY, folder=folder / "full", locations=locations
@@ -229,7 +231,7 @@ async def fill(gateway: Gateway, work: str, upstream: int) -> None:
     if work != "full":
         await post("apis", route(upstream, "billing") | fields)
         return
-    names = [f"billing-{number}" for number in range(ROUTES)]
+    names = [f"billing-{number}" for number in NUMBERS]
     for name in names:
         await post("apis", route(upstream, name))
     name = "billing-7777"

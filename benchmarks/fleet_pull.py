@@ -2,8 +2,10 @@
 
 A whole `run` process over a repository with one document for all of them, and in a few processes a
 hundred complete gateways of `stoa_proxy`, each with a listener, a state folder, heartbeats and
-looks of its own. Peer: the least that could be done, a control plane that answers each look with
-one document, which it makes from a file; it reads no catalog, plans nothing and stores nothing.
+looks of its own. Each is asked over HTTP whenever its table was changed, and only then: a hundred
+that are asked five times a second would take a core of their own. Peer: the least that could be
+done, a control plane that answers each look with one document, which it makes from a file; it reads
+no catalog, plans nothing and stores nothing.
 
     python -m benchmarks.fleet_pull [--gateways 100] [--apis 100] [--interval 5] [--commits 5]
 """
@@ -15,7 +17,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import random
 import re
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -40,9 +42,6 @@ from benchmarks.idle import TICKS
 from stoa_gitops.fleet.identity import Mode, gateway_id, identity_name
 
 PROCESSES = 4
-LOOK = 0.2
-"""Seconds between two requests to a gateway whose answer is not the changed one yet."""
-
 START_SECONDS = 600.0
 CHANGE_SECONDS = 120.0
 """For the first table and for a changed one: on a machine with other work to do."""
@@ -78,13 +77,19 @@ class Side:
     """CPU per gateway, of each commit; what looks and heartbeats take without one is not in it."""
     idle: float = 0.0
     """Share of a core while nothing is committed."""
+    clients: list[float] = field(default_factory=list)
+    """CPU per gateway, of each commit, of the gateways themselves."""
+    busy: list[float] = field(default_factory=list)
+    """Share that both sides had of all CPU that was used, from each commit to the last answer."""
 
     def line(self) -> str:
         """Return the CPU figures."""
-        each = sorted(self.milliseconds)
+        each, clients = sorted(self.milliseconds), sorted(self.clients)
         return (
             f"  {self.lane.name:<34} {each[len(each) // 2]:.2f} ms of CPU per gateway and commit,"
-            f" {each[-1]:.2f} at most; {self.idle:.1%} of a core between commits"
+            f" {each[-1]:.2f} at most; {self.idle:.1%} of a core between commits;"
+            f" the gateways {clients[len(clients) // 2]:.2f} ms each;"
+            f" both had {min(self.busy):.0%} to {max(self.busy):.0%} of what was used"
         )
 
 
@@ -102,78 +107,93 @@ def tree_cpu(pid: int) -> float:
 
 
 class Gateways:
-    """Processes with gateways in them, and the ports on which these listen."""
+    """Processes with gateways in them, and what each answered when."""
 
-    def __init__(self) -> None:
-        self._children: list[subprocess.Popen[str]] = []
-        self.ports: list[int] = []
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._children: list[asyncio.subprocess.Process] = []
+        self._readers: list[asyncio.Task[None]] = []
+        self._answers: dict[int, tuple[str, float]] = {}
+        self._changed = asyncio.Event()
 
-    async def start(self, url: str, count: int, interval: int, state: Path) -> None:
-        """Start them all; each is up when its ports are read."""
+    async def start(self, url: str, interval: int, state: Path) -> None:
+        """Start them all."""
         for number in range(PROCESSES):
-            first, end = (count * part // PROCESSES for part in (number, number + 1))
+            first, end = (self.count * part // PROCESSES for part in (number, number + 1))
             arguments = (url, str(first), str(end), str(interval), str(state))
-            self._children.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "benchmarks.fleet_pull", "gateways", *arguments],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
-            )
-        for child in self._children:
-            assert child.stdout is not None
-            self.ports += json.loads(await asyncio.to_thread(child.stdout.readline))
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "benchmarks.fleet_pull", "gateways", *arguments,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            )  # fmt: skip
+            self._children.append(child)
+            self._readers.append(asyncio.create_task(self._read(child)))
 
-    def stop(self) -> None:
+    async def _read(self, child: asyncio.subprocess.Process) -> None:
+        assert child.stdout is not None
+        while line := await child.stdout.readline():
+            number, answer, at = json.loads(line)
+            self._answers[number] = answer, at
+            self._changed.set()
+
+    async def until(self, answer: str, seconds: float) -> list[float]:
+        """Wait until each gateway gives the answer; return when each did, of those that do."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while len(found := self._those_with(answer)) < self.count:
+                    self._changed.clear()
+                    await self._changed.wait()
+                return found
+        return self._those_with(answer)
+
+    def _those_with(self, answer: str) -> list[float]:
+        return [at for given, at in self._answers.values() if given == answer]
+
+    def cpu(self) -> float:
+        """Seconds of CPU of all of them."""
+        return sum(tree_cpu(child.pid) for child in self._children)
+
+    async def stop(self) -> None:
         """End them."""
         for child in self._children:
             assert child.stdin is not None
             child.stdin.close()
         for child in self._children:
-            child.wait(60)
+            await asyncio.wait_for(child.wait(), 60)
+        await asyncio.gather(*self._readers)
 
 
 async def serve_gateways(url: str, first: int, end: int, interval: int, state: Path) -> None:
-    """Run the gateways of one process until its input ends; print their ports."""
+    """Run the gateways of one process until its input ends; print what each answers, and when."""
     gateways = []
-    for number in range(first, end):
-        plane = ControlPlaneConfig(
-            url, KEY, instance_name=f"edge-{number}", reload_seconds=interval
-        )
-        folder = str(state / str(number))
-        gateways.append(
-            Gateway(
-                ProxyConfig(
-                    port=0, environment="prod", state_dir=folder, control_plane=plane,
-                    backends_allow=("127.0.0.0/8",), max_connections=50,
-                )
+    timeout = aiohttp.ClientTimeout(total=30)
+    async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as asking:
+        for number in range(first, end):
+            plane = ControlPlaneConfig(
+                url, KEY, instance_name=f"edge-{number}", reload_seconds=interval
             )
-        )  # fmt: skip
-        await gateways[-1].start()
-    print(json.dumps([int(one.base_url.rpartition(":")[2]) for one in gateways]), flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    await asyncio.gather(*(one.stop(drain_seconds=0) for one in gateways))
+            folder = str(state / str(number))
+            gateways.append(
+                Gateway(
+                    ProxyConfig(
+                        port=0, environment="prod", state_dir=folder, control_plane=plane,
+                        backends_allow=("127.0.0.0/8",), max_connections=50,
+                    )
+                )
+            )  # fmt: skip
+            one = gateways[-1]
+            ask = partial(report, session, one, number)
+            one.store.on_change["benchmark"] = lambda ask=ask: asking.create_task(ask())
+            await one.start()
+        await asyncio.to_thread(sys.stdin.read)
+        await asyncio.gather(*(one.stop(drain_seconds=0) for one in gateways))
 
 
-async def until_changed(ports: list[int], answer: str, seconds: float) -> dict[int, float]:
-    """Ask each gateway until it has the answer; return when each had it, by port."""
-    found, end = dict[int, float](), time.perf_counter() + seconds
-    timeout = aiohttp.ClientTimeout(total=5)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-
-        async def ask(port: int) -> None:
-            await asyncio.sleep(LOOK * random.random())
-            while time.perf_counter() < end:
-                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                    async with session.get(f"http://127.0.0.1:{port}/measured") as response:
-                        if await response.text() == answer:
-                            found[port] = time.perf_counter()
-                            return
-                await asyncio.sleep(LOOK)
-
-        await asyncio.gather(*map(ask, ports))
-    return found
+async def report(session: aiohttp.ClientSession, gateway: Gateway, number: int) -> None:
+    """Ask one gateway whose table was changed, and print its answer with the time."""
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        async with session.get(f"{gateway.base_url}/measured") as response:
+            line = [number, await response.text(), time.perf_counter()]
+            print(json.dumps(line), flush=True)
 
 
 async def measure(
@@ -185,24 +205,34 @@ async def measure(
     options: argparse.Namespace,
 ) -> None:
     """Commit in turn, and time each gateway until its answer is the changed one."""
-    first = await until_changed(gateways.ports, str(backends[0]), START_SECONDS)
-    if len(first) < len(gateways.ports):
-        raise RuntimeError(f"{len(gateways.ports) - len(first)} gateways never got a table")
+    first = await gateways.until(str(backends[0]), START_SECONDS)
+    if len(first) < gateways.count:
+        raise RuntimeError(f"{gateways.count - len(first)} gateways never got a table")
     await asyncio.sleep(options.interval + 1)  # their acknowledgements, too
     used = cpu()
     await asyncio.sleep(2 * options.interval)
     side.idle = (cpu() - used) / (2 * options.interval)
     for number in range(1, options.commits + 1):
         backend = backends[number % 2]
-        used = cpu()
+        used, theirs, load = cpu(), gateways.cpu(), busy_cpu()
         await edit(backend)
         began = time.perf_counter()
-        changed = await until_changed(gateways.ports, str(backend), CHANGE_SECONDS)
-        side.lane.errors += len(gateways.ports) - len(changed)
-        side.lane.seconds += [at - began for at in changed.values()]
+        changed = await gateways.until(str(backend), CHANGE_SECONDS)
+        both, whole = cpu() - used + gateways.cpu() - theirs, busy_cpu() - load
+        side.busy.append(both / max(whole, both))
+        side.lane.errors += gateways.count - len(changed)
+        side.lane.seconds += [at - began for at in changed]
         await asyncio.sleep(1)  # acknowledgements of the last ones, and the cycle's end
         spent = cpu() - used - side.idle * (time.perf_counter() - began)
-        side.milliseconds.append(spent / len(gateways.ports) * 1e3)
+        side.milliseconds.append(spent / gateways.count * 1e3)
+        side.clients.append((gateways.cpu() - theirs) / gateways.count * 1e3)
+
+
+def busy_cpu() -> float:
+    """Return the seconds of CPU that all processes of the machine used."""
+    fields = Path("/proc/stat").read_text().partition("\n")[0].split()[1:]
+    user, nice, system = map(int, fields[:3])
+    return (user + nice + system) / TICKS
 
 
 async def ours(folder: Path, backends: list[int], options: argparse.Namespace) -> Side:
@@ -236,13 +266,12 @@ async def ours(folder: Path, backends: list[int], options: argparse.Namespace) -
 @contextlib.asynccontextmanager
 async def fetching(port: int, state: Path, options: argparse.Namespace) -> AsyncIterator[Gateways]:
     """Run gateways that fetch from a port of this machine."""
-    gateways = Gateways()
+    gateways = Gateways(options.gateways)
     try:
-        url = f"http://127.0.0.1:{port}"
-        await gateways.start(url, options.gateways, options.interval, state)
+        await gateways.start(f"http://127.0.0.1:{port}", options.interval, state)
         yield gateways
     finally:
-        await asyncio.to_thread(gateways.stop)
+        await gateways.stop()
 
 
 async def read_table(port: int) -> bytes:

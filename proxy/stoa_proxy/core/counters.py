@@ -11,7 +11,8 @@ import logging
 import math
 from array import array
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from stoa_proxy.config import COUNTERS_PER_POLICY, COUNTERS_PER_TENANT
@@ -33,6 +34,9 @@ _log = logging.getLogger("stoa_proxy.limits")
 
 Key = tuple[str, ...]
 """The policy or plan, and last what is counted, which callers may choose."""
+
+Hit = Callable[[], LimitResult]
+"""Counts one request."""
 
 # For callers of one policy beyond its own counters, 16 KiB in all.
 _SHARED = 1024
@@ -84,16 +88,26 @@ class RateCounters:
         or that has the least left.
         """
         now = self._clock.monotonic()
+        tenant = self._tenant(tenant_id)
+        tenant.expire(now)
+        if len(limits) == 1:  # nearly all requests
+            return tenant.hit_one(*limits[0], now)
+        return tenant.hit_all(limits, now)
+
+    def repeat(self, tenant_id: str, limits: Sequence[tuple[Key, Limit]]) -> Hit:
+        """Return what does for one request after the other what `hit` does."""
+        if len(limits) == 1 and limits[0][1].is_fixed:
+            return self._tenant(tenant_id).repeat_window(*limits[0], self._clock)
+        return partial(self.hit, tenant_id, limits)
+
+    def _tenant(self, tenant_id: str) -> _TenantCounters:
         tenant = self._tenants.get(tenant_id)
         if tenant is None:
             # Tenants are those of routes: operators decide how many there are.
             tenant = self._tenants[tenant_id] = _TenantCounters(
                 tenant_id, self._per_policy, self._per_tenant, self._throttled_log
             )
-        tenant.expire(now)
-        if len(limits) == 1:  # nearly all requests
-            return tenant.hit_one(*limits[0], now)
-        return tenant.hit_all(limits, now)
+        return tenant
 
     def preview(self) -> RateCounters:
         """Return counters that say what these would say, and count nothing."""
@@ -110,6 +124,9 @@ class _CounterPreview(RateCounters):
         if tenant is None:
             return deciding([check(limit, fresh(limit, now), now) for _, limit in limits])
         return deciding([tenant.peek(key, limit, now) for key, limit in limits])
+
+    def repeat(self, tenant_id: str, limits: Sequence[tuple[Key, Limit]]) -> Hit:
+        return partial(self.hit, tenant_id, limits)
 
 
 class _TenantCounters:
@@ -135,8 +152,7 @@ class _TenantCounters:
 
     def hit_one(self, key: Key, limit: Limit, now: float) -> LimitResult:
         kept = self.counters.get(key)
-        is_fixed = not limit.burst and not limit.is_sliding
-        if kept is not None and is_fixed and now - kept.at < limit.window:
+        if kept is not None and limit.is_fixed and now - kept.at < limit.window:
             # Nearly all requests: a window that goes on is there already, and stays where it is.
             left = limit.requests - kept.used
             if left < 1:
@@ -149,6 +165,36 @@ class _TenantCounters:
         if result.allowed:
             self._count(key, found)
         return result
+
+    def repeat_window(self, key: Key, limit: Limit, clock: Clock) -> Hit:
+        """Return what does `expire` and `hit_one` for a fixed window.
+
+        It looks for a counter once in a window: until then none takes the place of one that counts.
+        """
+        requests, window, monotonic = limit.requests, limit.window, clock.monotonic
+        # Making a named tuple by its class takes twice as long.
+        make = tuple.__new__
+        kept: Count | None = None
+
+        def hit() -> LimitResult:
+            nonlocal kept
+            now = monotonic()
+            self._unswept += 1
+            if self._unswept >= _SWEEP_REQUESTS:
+                self._sweep(now)
+            if kept is None or now >= kept.expires:
+                result = self.hit_one(key, limit, now)
+                kept = self.counters.get(key)
+                return result
+            left = requests - kept.used
+            if left < 1:
+                return check(limit, kept, now)
+            kept.used += 1
+            ends = kept.expires
+            values = (True, requests, int(left - 1), ends - now, window, "rate")
+            return make(LimitResult, values)
+
+        return hit
 
     def hit_all(self, limits: Sequence[tuple[Key, Limit]], now: float) -> LimitResult:
         current = [(key, self._find(key, limit, now)) for key, limit in limits]
@@ -171,8 +217,10 @@ class _TenantCounters:
     def expire(self, now: float) -> None:
         """Check counters that were checked longest ago, and drop those that have expired."""
         self._unswept += 1
-        if self._unswept < _SWEEP_REQUESTS:
-            return
+        if self._unswept >= _SWEEP_REQUESTS:
+            self._sweep(now)
+
+    def _sweep(self, now: float) -> None:
         self._unswept = 0
         counters = self.counters
         for _ in range(min(_SWEEP_COUNTERS, len(counters))):
@@ -222,8 +270,11 @@ class _TenantCounters:
         if found.shared is not None:
             found.shared.store(key, found.counter)
             return
-        if key not in self.counters:
+        old = self.counters.get(key)
+        if old is None:
             self._sizes[key[:-1]] += 1
+        elif old is not found.counter:
+            old.expires = -math.inf  # nobody counts on it any more (`repeat_window`)
         self.counters[key] = found.counter
 
     def _forget(self, key: Key) -> None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, product
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from stoa_proxy.core.model import HeaderValues, Route
 from stoa_proxy.core.persistent_map import compact_items, edit_item
-from stoa_proxy.http.heads import RequestHead
+from stoa_proxy.http.heads import Headers
 
 Routes = tuple[Route, ...]
 # Of one route: each of its combinations of values is an entry of a table.
@@ -26,6 +26,20 @@ MAX_COMBINATIONS = 256
 _FEW = 64
 # Between the values of a combination: no header holds it.
 _SEPARATOR = "\n"
+
+
+class Asked(Protocol):
+    """What is asked of a request: its sanitised headers, and their names in lower case."""
+
+    @property
+    def headers(self) -> Headers:
+        """Return the headers."""
+        ...
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Return the names."""
+        ...
 
 
 class Shape(NamedTuple):
@@ -57,7 +71,7 @@ class HeaderRoutes:
             lists = shape.routes.values()
             yield from {route.id: route for routes in lists for route in routes}.values()
 
-    def find(self, head: RequestHead | None) -> Routes:
+    def find(self, head: Asked | None) -> Routes:
         """Return the routes for a request, those that ask for most headers first.
 
         Without a head those that ask for none.
@@ -77,7 +91,7 @@ class HeaderRoutes:
             return found[0] + self.plain if found else self.plain
         return tuple(sorted(chain.from_iterable(found), key=_rank)) + self.plain
 
-    def _values(self, head: RequestHead) -> dict[str, str]:
+    def _values(self, head: Asked) -> dict[str, str]:
         """Return the values of the headers that are asked for; empty for one that has none."""
         found: dict[str, str] = {}
         for key, pair in zip(head.keys, head.headers, strict=True):
@@ -169,7 +183,7 @@ class HeaderHosts:
 
     hosts: Mapping[str, HeaderRoutes]
 
-    def find(self, host: str, head: RequestHead | None) -> Routes:
+    def find(self, host: str, head: Asked | None) -> Routes:
         """Return the routes of the most exact host of those that hold for a request."""
         for name in _names_for(host):
             routes = self.hosts.get(name)

@@ -37,6 +37,11 @@ class Limit:
         return self.burst or self.requests
 
     @property
+    def is_fixed(self) -> bool:
+        """Whether it is a window that begins with its first request."""
+        return not self.burst and not self.is_sliding
+
+    @property
     def shared(self) -> Limit:
         """Return the limit by which a counter of many callers is counted: as strict or stricter.
 

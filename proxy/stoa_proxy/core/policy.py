@@ -147,8 +147,11 @@ class Repeat:
     until: datetime | None = None
 
 
-RepeatLog = Callable[[str, str, int, float], None]
-"""Logs the end of a request: its method, target and status, and the seconds since its head."""
+LogEnd = Callable[[int, float], None]
+"""Logs the end of a request: its status, and the seconds since its head."""
+
+RepeatLog = Callable[[str, str], LogEnd]
+"""Returns what logs the ends of requests with this method and target."""
 
 
 class Policy:

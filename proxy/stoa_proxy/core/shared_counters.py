@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
-from stoa_proxy.core.counters import Key, RateCounters, TenantFigures
+from stoa_proxy.core.counters import Hit, Key, RateCounters, TenantFigures
 from stoa_proxy.core.limits import (
     Count,
     Limit,
@@ -51,6 +52,10 @@ class SharedRateCounters(RateCounters):
         """Yield the figures of what this process made and counted, by tenant."""
         for name, made in sorted(self._made.items()):
             yield TenantFigures(name, len(made.expiries), made.shared_requests)
+
+    def repeat(self, tenant_id: str, limits: Sequence[tuple[Key, Limit]]) -> Hit:
+        """Return what does for one request after the other what `hit` does."""
+        return partial(self.hit, tenant_id, limits)
 
     def hit(self, tenant_id: str, limits: Sequence[tuple[Key, Limit]]) -> LimitResult:
         """Count one request against all `(key, limit)` if all of them allow it, else against none.

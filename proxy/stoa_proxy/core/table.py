@@ -12,10 +12,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from stoa_proxy.core.api import Api
-from stoa_proxy.core.header_routes import HeaderHosts, make_header_routes
+from stoa_proxy.core.header_routes import Asked, HeaderHosts, make_header_routes
 from stoa_proxy.core.model import Consumer, Route
 from stoa_proxy.core.persistent_map import PersistentMap, compact_items, edit_item
-from stoa_proxy.http.heads import RequestHead
 
 _NO_API = Api("")
 _ANY_HOST = ("",)
@@ -108,9 +107,7 @@ class RoutingTable:
     clients: PersistentMap[tuple[str, ...]] = field(default_factory=PersistentMap, repr=False)
     default: Match | None = None
 
-    def find(
-        self, host: str, segments: tuple[str, ...], head: RequestHead | None = None
-    ) -> Match | None:
+    def find(self, host: str, segments: tuple[str, ...], head: Asked | None = None) -> Match | None:
         """Return the routes for a normalised host and decoded segments, whatever their methods.
 
         `head` is sanitised; without one no route matches that asks for headers.
@@ -130,7 +127,7 @@ class RoutingTable:
         return match or self.default
 
     def _find_among(
-        self, node: Node, depth: int, host: str, segments: tuple[str, ...], head: RequestHead | None
+        self, node: Node, depth: int, host: str, segments: tuple[str, ...], head: Asked | None
     ) -> Match | None:
         """Return the routes below a node that several prefixes lead on from."""
         match: Match | None = None
@@ -283,7 +280,7 @@ def _levels(node: Node, segments: Iterable[str]) -> Iterator[list[Node]]:
         yield level
 
 
-def _match_host(node: Node, host: str, depth: int, head: RequestHead | None) -> Match | None:
+def _match_host(node: Node, host: str, depth: int, head: Asked | None) -> Match | None:
     """Return the node's routes for a host: exact, else the longest wildcard, else any host."""
     if isinstance(node.routes, tuple) and len(node.routes) == 1:  # nearly all nodes
         return Match(depth, node.routes) if _accepts_host(node.routes[0], host) else None

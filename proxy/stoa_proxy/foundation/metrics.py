@@ -56,9 +56,13 @@ class Histogram:
     def observe(self, seconds: float) -> int:
         """Count one observation; return its bucket."""
         bucket = bisect_left(BUCKETS, seconds)
+        self.add(bucket, seconds)
+        return bucket
+
+    def add(self, bucket: int, seconds: float) -> None:
+        """Count one observation that is of this bucket."""
         self._counts[bucket] += 1
         self._sum += seconds
-        return bucket
 
     def read(self) -> HistogramReading:
         """Return what was observed until now."""
@@ -80,6 +84,10 @@ class Metrics:
 
     def count_request(self, method: str, status: int, seconds: float) -> None:
         """Count a request to a route, whoever responded to it."""
+        self._count(method, status)
+        self.request_seconds.observe(seconds)
+
+    def _count(self, method: str, status: int) -> None:
         key = (method, status)
         count = self._requests.get(key)
         if count is None:
@@ -88,12 +96,17 @@ class Metrics:
             key = (method if method in _METHODS else "other", known)
             count = self._requests.get(key, 0)
         self._requests[key] = count + 1
-        self.request_seconds.observe(seconds)
 
-    def count_forwarded(self, method: str, status: int, seconds: float) -> None:
-        """Count a request whose response came whole with its head, for both histograms at once."""
-        self.count_request(method, status, seconds)
-        self.upstream_seconds.observe(seconds)
+    def count_forwarded(self, method: str, status: int, seconds: float) -> int:
+        """Count a request whose response came whole with its head, for both histograms at once.
+
+        Returns the bucket of its seconds.
+        """
+        self._count(method, status)
+        bucket = bisect_left(BUCKETS, seconds)
+        self.request_seconds.add(bucket, seconds)
+        self.upstream_seconds.add(bucket, seconds)
+        return bucket
 
     def count_refusal(self, method: str, status: int, seconds: float) -> None:
         """Count a request to a route that this gateway did not pass on."""

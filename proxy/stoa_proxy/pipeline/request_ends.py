@@ -73,6 +73,19 @@ class RequestEnds:
     ) -> None:
         """Do what `log_request` does for an API without policies that log, but for usage."""
         self.metrics.count_request(method, status, seconds)
+        self._write(method, route, status, seconds, reason)
+
+    def count_forwarded(self, method: str, route: Route, status: int, seconds: float) -> int:
+        """Do what `count_request` does for a response that came whole with its head.
+
+        Returns the bucket of its seconds.
+        """
+        self._write(method, route, status, seconds, None)
+        return self.metrics.count_forwarded(method, status, seconds)
+
+    def _write(
+        self, method: str, route: Route, status: int, seconds: float, reason: str | None
+    ) -> None:
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug(
                 "request method=%s route=%s tenant=%s status=%d seconds=%.4f fallback=%s",

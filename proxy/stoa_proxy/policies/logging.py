@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from stoa_proxy.core.access_logs import STREAMS, AccessLogs
 from stoa_proxy.core.match import parameter_name
 from stoa_proxy.core.policy import (
+    LogEnd,
     Phase,
     Policy,
     PolicyContext,
@@ -20,6 +21,7 @@ from stoa_proxy.core.policy import (
     RepeatLog,
     RequestEnd,
 )
+from stoa_proxy.foundation.timestamps import Timestamps
 from stoa_proxy.policies.parsing import check_keys, read_bool, read_strings
 
 # A service behind a container collects it, and the process's results are on the other stream.
@@ -29,7 +31,8 @@ _LONGEST_TEXT: Final = 2048
 _REDACTED: Final = "[redacted]"
 _LOGGED: Final = frozenset({"host", "referer", "user-agent"})
 # What differs between requests of which these headers are equal.
-_VARYING: Final = ("time", "method", "path", "query", "status", "seconds")
+_AT_THE_END: Final = ("time", "status", "seconds")
+_VARYING: Final = ("method", "path", "query", *_AT_THE_END)
 # Names of parameters that hold credentials wherever they stand.
 _CREDENTIALS: Final = re.compile(
     r"key|token|secret|passw|credential|signature|session|^code$|^sig$|^auth", re.IGNORECASE
@@ -51,7 +54,7 @@ class Logging(Policy):
     def log(self, context: PolicyContext, end: RequestEnd) -> None:
         """Queue a line."""
         is_error = end.status is None or end.status >= 500
-        if self.sample < 1.0 and not is_error and random.random() >= self.sample:  # noqa: S311 - no secret
+        if not is_error and self.sample < 1.0 and _is_left_out(self.sample):
             return
         line = _encode(self._fields(context, end))
         context.states.of(AccessLogs).push(context.route.tenant_id, self.sinks, line.encode())
@@ -65,27 +68,32 @@ class Logging(Policy):
         """Return what queues a line like that of a request, whose fixed parts are written once."""
         fields = self._fields(context, RequestEnd(0, 0.0, None))
         varying = {name: None for name in _VARYING if name in fields}
-        # No text of a client looks like one of these: its quotes are escaped, and `%` is doubled.
-        template = _encode(fields | varying).replace("%", "%%")
+        # No text of a client looks like one of these: its quotes are escaped, and `%` is doubled,
+        # once for what differs with the target and once for what differs with each end.
+        template = _encode(fields | varying).replace("%", "%%%%")
         for name in varying:
-            template = template.replace(f'"{name}":null', f'"{name}":%({name})s', 1)
-        hidden = _hidden(context)
-        clock, tenant, sinks = context.clock, context.route.tenant_id, self.sinks
+            mark = f"%%({name})s" if name in _AT_THE_END else f"%({name})s"
+            template = template.replace(f'"{name}":null', f'"{name}":{mark}', 1)
+        hidden, stamps = _hidden(context), Timestamps(context.clock)
+        tenant, sinks = context.route.tenant_id, self.sinks
         push, sample, redact = context.states.of(AccessLogs).push, self.sample, self._redact_query
 
-        def log(method: str, target: str, status: int, seconds: float) -> None:
-            if sample < 1.0 and status < 500 and random.random() >= sample:  # noqa: S311 - no secret
-                return
+        def log(method: str, target: str) -> LogEnd:
             path, _, query = target.partition("?")
             line = template % {
-                "time": f'"{clock.now().isoformat(timespec="milliseconds")}"',
                 "method": _quote(method),
                 "path": _quote(path),
                 "query": _quote(redact(hidden, query)) if query else '""',
-                "status": status,
-                "seconds": repr(round(seconds, 6)),
             }
-            push(tenant, sinks, line.encode())
+
+            def end(status: int, seconds: float) -> None:
+                if status < 500 and sample < 1.0 and _is_left_out(sample):
+                    return
+                took = repr(round(seconds, 6))
+                ended = {"time": f'"{stamps.text()}"', "status": status, "seconds": took}
+                push(tenant, sinks, (line % ended).encode())
+
+            return end
 
         return log
 
@@ -124,6 +132,10 @@ class Logging(Policy):
         return "&".join(parts)
 
 
+def _is_left_out(sample: float) -> bool:
+    return random.random() >= sample  # noqa: S311 - no secret
+
+
 def _hidden(context: PolicyContext) -> frozenset[str]:
     return context.secret_query | context.hidden_query
 
@@ -134,7 +146,7 @@ def _encode(fields: Mapping[str, object]) -> str:
 
 
 def _quote(text: str) -> str:
-    return json.dumps(text[:_LONGEST_TEXT])
+    return json.dumps(text[:_LONGEST_TEXT]).replace("%", "%%")
 
 
 def _cut(text: str | None) -> str | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from stoa_proxy.core.limits import Limit
 from stoa_proxy.core.model import Consumer, Plan, Subscription
@@ -76,7 +75,7 @@ class PlanGate(Policy):
         if plan is None:
             return None if self.plans else Repeat(until=until)
         limits = plan_limits(plan, consumer.id, api_id)
-        count = partial(context.counters.hit, context.route.tenant_id, limits) if limits else None
+        count = context.counters.repeat(context.route.tenant_id, limits) if limits else None
         return Repeat(count, until)
 
     def _plan_of(self, live: Sequence[Subscription]) -> Plan | None:

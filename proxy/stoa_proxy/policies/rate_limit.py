@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from stoa_proxy.core.limits import Limit
@@ -52,7 +51,7 @@ class RateLimit(Policy):
 
     def repeat(self, context: PolicyContext) -> Repeat:
         """Return that it is counted: whom it counts for follows from headers and client."""
-        return Repeat(partial(context.counters.hit, context.route.tenant_id, self._limits(context)))
+        return Repeat(context.counters.repeat(context.route.tenant_id, self._limits(context)))
 
     def _limits(self, context: PolicyContext) -> list[tuple[tuple[str, ...], Limit]]:
         # They count differently, so each has a counter of its own.

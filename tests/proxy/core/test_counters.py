@@ -216,3 +216,35 @@ def test_a_window_of_another_length_goes_on_with_the_count(clock: FakeClock) -> 
     assert [counters.hit("t", [(key("c"), longer)]).allowed for _ in range(2)] == [True, False]
     clock.advance(661)
     assert counters.hit("t", [(key("c"), longer)]).remaining == 5
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(("hit", "repeat", "repeat", "flood", "begin")),
+            st.sampled_from((0.0, 0.0, 1.0, 59.0, 61.0)),
+            st.sampled_from((FIVE, Limit(2, 60.0), Limit(5, 10.0), Limit(5, 60.0, burst=2))),
+        ),
+        max_size=60,
+    )
+)
+def test_repeated_hits_count_as_single_ones(steps: list[tuple[str, float, Limit]]) -> None:
+    clock = FakeClock()
+    repeated, single = (RateCounters(clock, per_policy=3) for _ in range(2))
+    limit = FIVE
+    repeat = repeated.repeat("evil", [(key("one"), limit)])
+    for step, seconds, other in steps:
+        clock.advance(seconds)
+        if step == "flood":
+            flood(repeated, 4)
+            flood(single, 4)
+        elif step == "begin":
+            # A new table has new policies, whose counters are the same; the old one is not used.
+            limit = other
+            repeat = repeated.repeat("evil", [(key("one"), limit)])
+        elif step == "hit":
+            limits = [(key("one"), limit)]
+            assert repeated.hit("evil", limits) == single.hit("evil", limits)
+        else:
+            assert repeat() == single.hit("evil", [(key("one"), limit)])
+        assert len(repeated) == len(single)

@@ -22,15 +22,17 @@ from stoa_proxy.engines.fast.quick_heads import (
     SPECIAL,
     Head,
     Heads,
+    Recent,
     read_usual,
-    remember,
 )
-from stoa_proxy.engines.fast.quick_routes import Pass, Place, RoutePlan, find_pass
+from stoa_proxy.engines.fast.quick_routes import Course, Pass, Place, RoutePlan, find_pass
 from stoa_proxy.engines.fast.response_head import WITHOUT_BODY, encode_head
 from stoa_proxy.engines.fast.response_reader import parse_response_head
 from stoa_proxy.errors import RequestRefused, UpstreamFailed
+from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http import framing
 from stoa_proxy.http.heads import (
+    Headers,
     RequestHead,
     RequestTrace,
     filter_response_headers,
@@ -47,6 +49,8 @@ _LINE = re.compile(
     rb"(GET|DELETE) (?!/(?:admin|health|ready|metrics))(?=/)(%b)(?:\?([\x21\x22\x24-\x7e]*+))?"
     rb" HTTP/1\.1\r\n" % PLAIN_PATH.encode()
 )
+# Clients that send the same bytes.
+_MOST_COURSES: Final = 8
 
 
 class Form:
@@ -63,49 +67,83 @@ class Form:
         self.is_last = is_last
 
 
-class Way(NamedTuple):
-    """Where a path leads: its parts, the matched routes and the plan of the one.
+class AskedHead:
+    """Headers of a request, for routes that ask for them."""
 
-    `skipped` is how many characters of the path the route replaces.
-    """
+    __slots__ = ("_head",)
 
-    path: RequestPath
-    match: Match
-    plan: RoutePlan
-    skipped: int
+    def __init__(self, head: Head[Form]) -> None:
+        self._head = head
 
+    @property
+    def headers(self) -> Headers:
+        """Return them."""
+        return self._head.headers(self._head.form.names)[0]
 
-# Stands for a path whose way depends on the headers of the request.
-_BY_HEADERS: Final = Way(RequestPath("", (), None), Match(0, ()), None, 0)  # type: ignore[arg-type]
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Return their names in lower case."""
+        return self._head.headers(self._head.form.names)[1]
 
 
 class KnownRequest:
-    """What is known of the bytes of a whole request; `target` is what it asks for.
+    """What is known of the bytes of a whole request.
 
-    `line` is the request line for the only backend of the route, where it has one.
+    `line` is the request line for the only backend of the route, where it has one; `skipped` is how
+    many characters of the path the route replaces, `is_new` whether it came once only.
     """
 
-    __slots__ = ("head", "line", "method", "path", "plan", "query", "target", "way")
+    __slots__ = (
+        "_courses", "head", "is_new", "line", "match", "method", "path", "plan",
+        "query", "raw_method", "skipped",
+    )  # fmt: skip
 
     def __init__(
-        self, method: str, path: bytes, query: bytes | None, head: Head[Form], way: Way
+        self,
+        line: tuple[bytes, bytes, bytes | None],
+        head: Head[Form],
+        match: Match,
+        plan: RoutePlan,
+        skipped: int,
     ) -> None:
-        self.method = method
+        self.raw_method, self.path, self.query = line
+        self.method = self.raw_method.decode()
         self.head = head
-        self.way = way
-        self.plan = plan = way.plan
-        self.query = None if query is None else query.decode()
-        self.path = path
-        self.target = way.path.raw if query is None else f"{way.path.raw}?{self.query}"
+        self.match = match
+        self.plan = plan
+        self.skipped = skipped
+        self.is_new = True
+        self._courses: Recent[str, Course] | None = None
         self.line = b"" if plan.place is None else self.line_for(plan.place)
+
+    @property
+    def target(self) -> str:
+        """What it asks for."""
+        query = self.query
+        return (self.path if query is None else b"%b?%b" % (self.path, query)).decode()
+
+    def find_course(self, client: str, clock: Clock) -> Course | None:
+        """Return what such requests of a client have in common, while it holds."""
+        if self._courses is None:
+            return None
+        found = self._courses.new.get(client) or self._courses.get(client)
+        return found if found is None or found.passed.holds(clock) else None
+
+    def keep_course(self, client: str, passed: Pass) -> Course:
+        """Keep, and return, what such requests of a client have in common."""
+        if self._courses is None:
+            self._courses = Recent(_MOST_COURSES)
+        made = Course(passed, self.method, self.target)
+        self._courses.keep(client, made)
+        return made
 
     def line_for(self, place: Place) -> bytes:
         """Return the request line for a backend."""
-        rest = self.path[self.way.skipped :]
+        rest = self.path[self.skipped :]
         target = place.base + rest if rest else place.base_alone
         if self.query:
-            target = b"%b?%b" % (target, self.query.encode())
-        return b"%b %b HTTP/1.1\r\n" % (self.method.encode(), target)
+            target = b"%b?%b" % (target, self.query)
+        return b"%b %b HTTP/1.1\r\n" % (self.raw_method, target)
 
 
 class KnownResponse(NamedTuple):
@@ -132,13 +170,13 @@ class QuickLane:
     def __init__(self, engine: FastEngine) -> None:
         self._engine = engine
         self._pipeline = engine.pipeline
+        self.clock = engine.pipeline.states.clock
         self._table: RoutingTable | None = None
         self._heads = Heads(SPECIAL, self._read_form)
-        self._requests: dict[bytes, KnownRequest] = {}
+        self._requests: Recent[bytes, KnownRequest] = Recent()
         self._plans: dict[int, tuple[Route, RoutePlan | None]] = {}
-        self._ways: dict[tuple[str, bytes, str], Way | None] = {}
-        self._passes: dict[PassKey, Pass] = {}
-        self._responses: dict[bytes, KnownResponse | None] = {}
+        self._passes: Recent[PassKey, Pass] = Recent()
+        self._responses: Recent[bytes, KnownResponse] = Recent()
 
     def find(self, data: bytes, size: int) -> KnownRequest | None:
         """Return what is known of a request under the table of now; None for an unusual one.
@@ -153,19 +191,21 @@ class QuickLane:
             self._table = table
             self._requests.clear()
             self._plans.clear()
-            self._ways.clear()
             self._passes.clear()
-        return self._requests.get(data) or self._read(data, size, table)
+        return self._requests.new.get(data) or self._read(data, size, table)
 
     def find_pass(self, key: PassKey) -> Pass | None:
         """Return what let the last such request pass, while it holds."""
-        return find_pass(self._passes, key, self._pipeline.states.clock)
+        return find_pass(self._passes, key, self.clock)
 
     def keep_pass(self, key: PassKey, made: Pass) -> None:
         """Keep what let a request pass for others like it."""
-        remember(self._passes, key, made)
+        self._passes.keep(key, made)
 
     def _read(self, data: bytes, size: int, table: RoutingTable) -> KnownRequest | None:
+        known = self._requests.get(data)
+        if known is not None:
+            return known
         # The lines may be known, and no bound has been checked for all of them together.
         line = None if size > framing.MAX_HEAD else _LINE.match(data)
         if line is None:
@@ -173,22 +213,12 @@ class QuickLane:
         head = self._heads.find(data[line.end() :], data)
         if head is None:
             return None
-        raw_method, raw_path, query = line.groups()
-        method = raw_method.decode()
-        key = (head.form.host, raw_path, method)
-        comes_again = key in self._ways
-        way = self._ways[key] if comes_again else self._find_way(table, *key)
-        if not comes_again and len(raw_path) <= LONGEST_KNOWN:
-            remember(self._ways, key, way)
-        if way is _BY_HEADERS:
-            asked = RequestHead("GET", "/", *head.headers(head.form.names), "")
-            way = self._find_way(table, *key, asked)
-        if way is None:
+        found = self._find_plan(table, head, line[2], line[1])
+        if found is None:
             return None
-        known = KnownRequest(method, raw_path, query, head, way)
-        # What differs with each request is not worth a place.
-        if comes_again and len(data) <= LONGEST_KNOWN:
-            remember(self._requests, data, known)
+        known = KnownRequest(line.groups(), head, *found)  # type: ignore[arg-type]
+        if head.is_known and len(data) <= LONGEST_KNOWN:
+            self._requests.keep(data, known)
         return known
 
     def _read_form(self, data: bytes) -> Form | None:
@@ -202,25 +232,19 @@ class QuickLane:
             return None
         return Form(host, frozenset(cleaned.keys), is_last=fields.is_last)
 
-    def _find_way(
-        self,
-        table: RoutingTable,
-        host: str,
-        raw_path: bytes,
-        method: str,
-        head: RequestHead | None = None,
-    ) -> Way | None:
-        """Return where a path leads; None where it is not to be served here."""
-        path = raw_path.decode()
-        parsed = RequestPath(path, tuple(path[1:].split("/")), None, is_plain=True)
-        if head is None and table.asks_headers(parsed.segments):
-            return _BY_HEADERS
-        match = table.find(host, parsed.segments, head)
+    def _find_plan(
+        self, table: RoutingTable, head: Head[Form], path: bytes, raw_method: bytes
+    ) -> tuple[Match, RoutePlan, int] | None:
+        """Return where a path leads, and how many characters of it the route replaces.
+
+        None where it is not to be served here.
+        """
+        segments = split_path(path)
+        match = table.find(head.form.host, segments, AskedHead(head))
         if match is None:
             return None
-        routes = match.routes
-        route = routes[0]
-        if len(routes) > 1 or (route.methods and method not in route.methods):
+        method, route = raw_method.decode(), match.routes[0]
+        if len(match.routes) > 1 or (route.methods and method not in route.methods):
             found = select_route(match, method)
             if found is None:
                 return None
@@ -232,31 +256,29 @@ class QuickLane:
         plan = known[1]
         if plan is None:
             return None
-        skipped = sum(len(one) + 1 for one in parsed.segments[: match.depth])
-        return Way(parsed, match, plan, skipped if route.strip_path else 0)
+        skipped = sum(len(one) + 1 for one in segments[: match.depth]) if route.strip_path else 0
+        return match, plan, skipped
 
     def find_response(self, head: bytes) -> KnownResponse | None:
         """Return what is made of the head of a response, None where it is not usual."""
-        try:
-            return self._responses[head]
-        except KeyError:
-            pass
-        found = self._read_response(head)
-        if len(head) <= LONGEST_KNOWN:
-            remember(self._responses, head, found)
+        found = self._responses.new.get(head) or self._responses.get(head)
+        if found is None:
+            found = self._read_response(head)
+            if found is not None and len(head) <= LONGEST_KNOWN:
+                self._responses.keep(head, found)
         return found
 
     def make_context(
         self, known: KnownRequest, client: str, table: RoutingTable, trace: RequestTrace | None
     ) -> RequestContext:
         """Return the context of a request as the pipeline makes it."""
-        form, (path, match, *_) = known.head.form, known.way
+        form, raw, query = known.head.form, known.path.decode(), known.query
         headers, keys = known.head.headers(form.names)
         scheme = self._engine.scheme
         head = RequestHead(known.method, known.target, headers, keys, client, scheme, trace=trace)
-        if known.query is not None:
-            path = path._replace(query=known.query)
-        context = self._pipeline.make_context(head, path, form.host, match, table)
+        text = None if query is None else query.decode()
+        path = RequestPath(raw, split_path(known.path), text, is_plain=True)
+        context = self._pipeline.make_context(head, path, form.host, known.match, table)
         assert isinstance(context, RequestContext), "only routes that admit it have a plan"
         return context
 
@@ -277,6 +299,11 @@ class QuickLane:
         has_limits = any(name.lower() in RATE_HEADERS for name, _ in headers)
         size = len(raw) + head.length
         return KnownResponse(sent, sent[:-2], head.status, size, len(raw), has_limits)
+
+
+def split_path(path: bytes) -> tuple[str, ...]:
+    """Return the segments of a path that all readers see alike."""
+    return tuple(path[1:].decode().split("/"))
 
 
 def _plan(route: Route, table: RoutingTable) -> RoutePlan | None:

@@ -27,8 +27,8 @@ from stoa_proxy.engines.fast.quick_heads import (
     SPECIAL,
     Head,
     Heads,
+    Recent,
     read_usual,
-    remember,
 )
 from stoa_proxy.engines.fast.quick_routes import Pass, find_pass, header_names
 from stoa_proxy.engines.fast.response_head import encode_head, encode_own
@@ -133,9 +133,9 @@ class CheckLane:
         self._table: RoutingTable | None = None
         self._envoy = Heads(_FACTS, partial(self._read_form, is_nginx=False))
         self._nginx = Heads(_FACTS, partial(self._read_form, is_nginx=True))
-        self._checks: dict[bytes, KnownCheck] = {}
+        self._checks: Recent[bytes, KnownCheck] = Recent()
         self._plans: dict[int, CheckPlan] = {}
-        self._passes: dict[_PassKey, CheckPass] = {}
+        self._passes: Recent[_PassKey, CheckPass] = Recent()
 
     def find(self, data: bytes, size: int) -> KnownCheck | None:
         """Return what a check asks under the table of now; None for an unusual one.
@@ -151,8 +151,8 @@ class CheckLane:
         known = self._checks.get(data)
         if known is None and size <= framing.MAX_HEAD:
             known = self._read(data, table)
-            if known is not None and len(data) <= LONGEST_KNOWN:
-                remember(self._checks, data, known)
+            if known is not None and known.head.is_known and len(data) <= LONGEST_KNOWN:
+                self._checks.keep(data, known)
         return known
 
     def find_pass(self, key: _PassKey) -> CheckPass | None:
@@ -165,7 +165,7 @@ class CheckLane:
         headers = form.encode(with_removed(verdict, form.claimed)).headers
         head = encode_head(200, "OK", headers, self._engine.date, "Content-Length: 0\r\n")
         made = CheckPass(context, _DATE.sub(b"", head, count=1)[:-2])
-        remember(self._passes, key, made)
+        self._passes.keep(key, made)
         return made
 
     def make_context(
@@ -237,7 +237,7 @@ def _match_uri(head: Head[CheckForm]) -> re.Match[bytes] | None:
     """Return the target that X-Original-URI names."""
     for line in head.lines:
         if line.name == _URI_NAME:
-            return _URI.fullmatch(line.pair[1].encode("utf-8", "surrogateescape"))
+            return _URI.fullmatch(line.value)
     return None
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from stoa_proxy.core.exchange import CallNote, Forward, RequestContext
 from stoa_proxy.core.limit_headers import limit_lines
@@ -17,7 +16,8 @@ from stoa_proxy.engines.complete.upstream.pool import Pool
 from stoa_proxy.engines.fast.call import UpstreamCall
 from stoa_proxy.engines.fast.exchange import Exchange
 from stoa_proxy.engines.fast.quick import KnownRequest, PassKey, QuickLane
-from stoa_proxy.engines.fast.quick_routes import Pass, Place, Tail, encode_tail
+from stoa_proxy.engines.fast.quick_link import QuickLink
+from stoa_proxy.engines.fast.quick_routes import Course, Pass, Place, Tail, encode_tail
 from stoa_proxy.engines.fast.upload import Upload
 from stoa_proxy.engines.fast.upstream import FastUpstream, fast_end
 from stoa_proxy.http.heads import RequestTrace
@@ -25,40 +25,9 @@ from stoa_proxy.http.trace_context import parse_state, split_parent, trace_lines
 
 if TYPE_CHECKING:
     from stoa_proxy.engines.fast.connection import FastConnection
-    from stoa_proxy.engines.fast.engine import FastEngine
 
 _STATE: Final = frozenset({"tracestate"})
 _LAST: Final = b"Connection: close\r\n\r\n"
-
-
-class QuickLink(Protocol):
-    """The client's connection of usual requests, as `client_link.ClientLink` says it."""
-
-    engine: FastEngine
-    client_address: str
-    is_closing: bool
-    is_write_paused: bool
-
-    @property
-    def write(self) -> Callable[[bytes], object]:
-        """What sends a response, or a part of one."""
-        ...
-
-    def begin_quick(self, quick: QuickExchange, deadline: float, *, is_last: bool) -> None:
-        """Let a request be at work until `deadline`; `is_last` as it asks for."""
-        ...
-
-    def end_quick(self) -> None:
-        """Go on behind a response that is sent."""
-        ...
-
-    def carry(self, step: Callable[[], None]) -> None:
-        """Do what needs an `Exchange`, or its like, for the request at work."""
-        ...
-
-    def replace_exchange(self, exchange: Exchange) -> None:
-        """Let another one carry the request at work."""
-        ...
 
 
 class QuickExchange:
@@ -69,9 +38,9 @@ class QuickExchange:
     """
 
     __slots__ = (
-        "_connection", "_context", "_end", "_engine", "_key", "_known", "_lane", "_limit", "_link",
-        "_pass", "_place", "_pool", "_started", "_table", "_token", "_trace", "_tracing",
-        "has_begun", "upload", "wants_body",
+        "_connection", "_context", "_course", "_end", "_engine", "_key", "_known", "_lane",
+        "_limit", "_link", "_pass", "_place", "_pool", "_started", "_table", "_token", "_trace",
+        "_tracing", "has_begun", "upload", "wants_body",
     )  # fmt: skip
 
     _connection: UpstreamConnection
@@ -88,6 +57,7 @@ class QuickExchange:
         self._context: RequestContext | None = None
         self._limit: LimitResult | None = None
         self._pass: Pass | None = None
+        self._course: Course | None = None
         self._place: Place | None = None
         self._token = ""
         self._tracing = link.engine.pipeline.tracing
@@ -111,7 +81,7 @@ class QuickExchange:
         self._known, self._started, self._table = known, started, engine.store.table
         self._context = self._limit = None
         self._place, self._token = plan.place, ""
-        self._pass = passed = self._find_pass(known)
+        passed = self._find_pass(known)
         now = engine.loop.time()
         link.begin_quick(self, now + plan.timeout, is_last=known.head.form.is_last)
         is_recorded = False
@@ -137,14 +107,21 @@ class QuickExchange:
 
     def _find_pass(self, known: KnownRequest) -> Pass | None:
         """Return what let the last request like this one pass."""
-        names = known.plan.names
+        names, client, clock = known.plan.names, self._link.client_address, self._lane.clock
+        self._key = self._pass = self._course = None
         if names is None:
-            self._key = None
             return None
-        self._key = key = (
-            known.head.form, known.plan, self._link.client_address, known.head.raw_lines(names)
-        )  # fmt: skip
-        return self._lane.find_pass(key)
+        course = known.find_course(client, clock)
+        if course is not None:
+            self._course = course
+            self._pass = passed = course.passed
+            return passed
+        self._key = key = (known.head.form, known.plan, client, known.head.raw_lines(names))
+        self._pass = found = self._lane.find_pass(key)
+        if found is not None and found.is_whole and not known.is_new:
+            self._course = known.keep_course(client, found)
+        known.is_new = False
+        return found
 
     def _ask_policies(self, context: RequestContext, first: int, now: float) -> bool:
         """Go on behind the policies from the `first` one on, or answer what one responds."""
@@ -156,7 +133,7 @@ class QuickExchange:
                 return True
         self._limit = context.limit_result
         if self._pass is not None and self._pass.consumer is not context.consumer:
-            self._pass = None
+            self._pass = self._course = None
         if context.hidden_query or not self._send(now):
             self._go_on()
         return True
@@ -180,21 +157,36 @@ class QuickExchange:
             tenants.leave(plan.tenant)
             pool.keep(connection)
             return False
-        passed = self._pass
-        kept = None if passed is None else passed.tails.get((place, self._token))
-        tail = None if kept is None else kept.write(known.head)
-        if tail is None:
-            tail = self._make_tail(place)
+        wire = self._encode(place)
         pool.join()
         self._pool, self._connection = pool, connection
         self._end = end = fast_end(connection)
         end.receiver = self
-        line = known.line if place is plan.place else known.line_for(place)
         if self._trace is None:
-            end.write(line + tail)
+            end.write(wire)
         else:
-            end.write(b"%b%b%b\r\n" % (line, tail, trace_lines(self._trace)))
+            end.write(b"%b%b\r\n" % (wire, trace_lines(self._trace)))
         return True
+
+    def _encode(self, place: Place) -> bytes:
+        """Return the head for the upstream; of a request with a trace without that and its end."""
+        known, course, passed = self._known, self._course, self._pass
+        is_only = place is known.plan.place
+        key = (place, self._token)
+        if course is not None:
+            wire = course.wire if is_only else course.wires.get(key)
+            if wire:
+                return wire
+        kept = None if passed is None else passed.tails.get(key)
+        tail = None if kept is None else kept.write(known.head)
+        if tail is None:
+            tail = self._make_tail(place)
+        wire = (known.line if is_only else known.line_for(place)) + tail
+        if course is not None and is_only:
+            course.wire = wire
+        elif course is not None:
+            course.wires.keep(key, wire)
+        return wire
 
     def _choose_place(self) -> Place | None:
         """Return the backend that gets the request; None where that needs more than a choice."""
@@ -214,12 +206,13 @@ class QuickExchange:
         pipeline = self._engine.pipeline
         pipeline.backends.note_picked(context, place.backend, self._token)
         tail = encode_tail(pipeline, context, place.backend)
-        if self._key is None:
+        if self._pass is None and self._key is None:
             return tail  # policies may depend on whatever the client sends
         if self._pass is None:
+            assert self._key is not None
             self._pass = Pass(context, self._known.plan.filters)
             self._lane.keep_pass(self._key, self._pass)
-        self._pass.keep_tail(place, self._token, Tail(self._known.head, context, tail))
+        self._pass.tails.keep((place, self._token), Tail(self._known.head, context, tail))
         return tail
 
     # What the upstream's connection calls (`upstream.Receiver`).
@@ -260,22 +253,25 @@ class QuickExchange:
         engine.client.in_flight.leave(place.key)
         engine.request_shares.tenants.leave(plan.tenant)
         seconds = perf_counter() - self._started
-        bucket = pipeline.metrics.upstream_seconds.observe(seconds)
         if plan.is_observed:
             pipeline.backends.note_outcome(plan.route, place.backend, status)
         context = self._context
         if context is not None:
             self._context = None
             self._note_call(context, place, status)
+            pipeline.metrics.upstream_seconds.observe(seconds)
             pipeline.log_request(context, status, seconds, 0, sent)
         else:
             consumer = None if passed is None else passed.consumer
+            bucket = pipeline.count_forwarded(request.method, plan.route, status, seconds)
             pipeline.usage.count(plan.route, consumer, status, seconds, 0, sent, bucket)
-            pipeline.count_request(request.method, plan.route, status, seconds)
-            if plan.loggers:
+            if self._course is not None:
+                for end in self._course.ends:
+                    end(status, seconds)
+            elif plan.loggers:
                 assert passed is not None
                 for log in passed.logs:
-                    log(request.method, request.target, status, seconds)
+                    log(request.method, request.target)(status, seconds)
         self._link.end_quick()
 
     def _note_call(self, context: RequestContext, place: Place, status: int) -> None:

@@ -7,6 +7,7 @@ are checked line by line, by the rule that `http.framing` has for them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
@@ -22,25 +23,64 @@ SPECIAL: Final = frozenset(
 )  # fmt: skip
 """Headers (lower case) whose values decide how a request is read, whatever is made of it."""
 
-# Of everything that is known all is forgotten when there is so much. A line takes 1 KiB or less, a
-# head 4 KiB, for longer ones are not remembered.
+# Of each kind so much is known. A line takes 1 KiB or less, a head 4 KiB, for longer ones are not
+# remembered.
 MOST_KNOWN: Final = 512
 LONGEST_KNOWN: Final = 1024
 _MOST_LINES: Final = 4096
 _LONGEST_KNOWN_LINE: Final = 256
 # Longer ones take the long way, which has a bound for each header.
 _LONGEST_LINE: Final = 8 * 1024
+_VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+")
+_BLANKS: Final = b" \t"
 
 K = TypeVar("K")
 V = TypeVar("V")
 F = TypeVar("F", bound=object)
 
 
-def remember(known: dict[K, V], key: K, value: V, most: int = MOST_KNOWN) -> None:
-    """Keep a value, and forget all others where there are too many."""
-    if len(known) >= most:
-        known.clear()
-    known[key] = value
+class Recent(Generic[K, V]):
+    """Remembers `most` values: those that were asked for or kept last, more or less.
+
+    When half of them came anew, those that nobody asked for meanwhile are forgotten: so many that
+    come once and never again do not take the place of those that come again and again. `new` is for
+    readers that ask there first, and `get` where it is not found.
+    """
+
+    __slots__ = ("_half", "_old", "new")
+
+    def __init__(self, most: int = MOST_KNOWN) -> None:
+        self._half = most // 2
+        self.new: dict[K, V] = {}
+        self._old: dict[K, V] = {}
+
+    def __len__(self) -> int:
+        return len(self.new) + len(self._old)
+
+    def get(self, key: K) -> V | None:
+        """Return a value, None where it is not known or None itself."""
+        found = self.new.get(key)
+        if found is None:
+            found = self._old.get(key)
+            if found is not None:
+                self.keep(key, found)
+        return found
+
+    def keep(self, key: K, value: V) -> None:
+        """Remember a value."""
+        if len(self.new) >= self._half:
+            self._old, self.new = self.new, {}
+        self.new[key] = value
+
+    def forget(self, key: K) -> None:
+        """Remember a value no more."""
+        self.new.pop(key, None)
+        self._old.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget all values."""
+        self.new.clear()
+        self._old.clear()
 
 
 def read_usual(data: bytes, *, is_traced: bool) -> Fields | None:
@@ -61,30 +101,49 @@ def read_usual(data: bytes, *, is_traced: bool) -> Fields | None:
     return None if is_traced and "traceparent" in fields.keys else fields
 
 
+class Name:
+    """The name of a header as it was sent: `key` in lower case, and how its line is written."""
+
+    __slots__ = ("is_special", "key", "text", "written")
+
+    def __init__(self, raw: bytes, key: str, *, is_special: bool) -> None:
+        self.text = raw.decode("ascii")
+        self.key = key
+        self.is_special = is_special
+        self.written = raw + b": "
+
+
 class Line:
-    """A header of a request: its `name` in lower case, `pair` as it was sent, `sent` as we send it.
+    """A header of a request: its `name` in lower case, its `value`, `sent` as we send it.
 
     `mark` stands for it in the shape of a head: all of a special header, the name of others.
     """
 
-    __slots__ = ("mark", "name", "pair", "raw", "sent")
+    __slots__ = ("_name", "mark", "name", "raw", "sent", "value")
 
-    def __init__(self, raw: bytes, name: str, pair: Header, *, is_special: bool) -> None:
+    def __init__(self, raw: bytes, name: Name, value: bytes) -> None:
         self.raw = raw
-        self.name = name
-        self.pair = pair
-        self.mark: bytes | str = raw if is_special else name
-        self.sent = f"{pair[0]}: {pair[1]}\r\n".encode("utf-8", "surrogateescape")
+        self.name = name.key
+        self.mark: bytes | str = raw if name.is_special else name.key
+        self.sent = b"%b%b\r\n" % (name.written, value)
+        self._name = name.text
+        self.value = value
+
+    @property
+    def pair(self) -> Header:
+        """The header as it was sent."""
+        return self._name, self.value.decode("utf-8", "surrogateescape")
 
 
 class Head(Generic[F]):
     """The header lines of one request, and what all heads of their shape have in common."""
 
-    __slots__ = ("form", "lines")
+    __slots__ = ("form", "is_known", "lines")
 
-    def __init__(self, lines: list[Line], form: F) -> None:
+    def __init__(self, lines: list[Line], form: F, *, is_known: bool) -> None:
         self.lines = lines
         self.form = form
+        self.is_known = is_known
 
     def headers(self, names: frozenset[str]) -> tuple[Headers, tuple[str, ...]]:
         """Return the headers of these names, and the names, both in their order."""
@@ -102,58 +161,71 @@ class Heads(Generic[F]):
     def __init__(self, special: frozenset[str], read_form: Callable[[bytes], F | None]) -> None:
         self._special = special
         self._read_form = read_form
-        self._lines: dict[bytes, Line] = {}
-        self._forms: dict[tuple[bytes | str, ...], F | None] = {}
-        self._heads: dict[bytes, Head[F] | None] = {}
+        self._names: Recent[bytes, Name] = Recent()
+        self._lines: Recent[bytes, Line] = Recent(_MOST_LINES)
+        self._forms: Recent[tuple[bytes | str, ...], F] = Recent()
+        self._heads: Recent[bytes, Head[F]] = Recent()
 
     def find(self, block: bytes, data: bytes) -> Head[F] | None:
-        """Return the head `data` of which `block` are the header lines; None for an unusual one."""
-        try:
-            return self._heads[block]
-        except KeyError:
-            pass
-        lines = self._read_lines(block)
-        form = None if lines is None else self._find_form(lines, data)
-        found = None if lines is None or form is None else Head(lines, form)
-        if len(block) <= LONGEST_KNOWN:
-            remember(self._heads, block, found)
-        return found
+        """Return the head `data` of which `block` are the header lines; None for an unusual one.
 
-    def _find_form(self, lines: list[Line], data: bytes) -> F | None:
-        shape = tuple([line.mark for line in lines])
-        try:
-            return self._forms[shape]
-        except KeyError:
-            pass
-        form = self._read_form(data)
-        if len(data) <= 4 * LONGEST_KNOWN:
-            remember(self._forms, shape, form)
-        return form
-
-    def _read_lines(self, block: bytes) -> list[Line] | None:
-        """Return the lines of a block that ends with an empty one, and is one head alone."""
+        It is known where all its lines came before: what differs with each request is not worth a
+        place.
+        """
+        known = self._heads.new.get(block) or self._heads.get(block)
+        if known is not None:
+            return known
+        # A block that ends with an empty line, and is one head alone.
         parts = block.split(b"\r\n")
         if parts[-2:] != [b"", b""]:
             return None
         del parts[-2:]
-        lines = []
-        known = self._lines
+        lines, is_known = [], len(block) <= LONGEST_KNOWN
+        known_lines = self._lines
         for part in parts:
-            line = known.get(part) or self._read_line(part)
+            line = known_lines.new.get(part) or known_lines.get(part)
             if line is None:
-                return None
+                is_known = False
+                line = self._read_line(part)
+                if line is None:
+                    return None
             lines.append(line)
-        return lines
+        form = self._find_form(lines, data)
+        if form is None:
+            return None
+        head = Head(lines, form, is_known=is_known)
+        if is_known:
+            self._heads.keep(block, head)
+        return head
+
+    def _find_form(self, lines: list[Line], data: bytes) -> F | None:
+        shape = tuple([line.mark for line in lines])
+        form = self._forms.new.get(shape) or self._forms.get(shape)
+        if form is None:
+            form = self._read_form(data)
+            if form is not None and len(data) <= 4 * LONGEST_KNOWN:
+                self._forms.keep(shape, form)
+        return form
 
     def _read_line(self, raw: bytes) -> Line | None:
-        whole = raw + b"\r\n"
-        if len(whole) > _LONGEST_LINE or FIELD.fullmatch(whole) is None:
+        label, colon, rest = raw.partition(b":")
+        name = self._names.new.get(label) or self._names.get(label) or self._read_name(label)
+        if name is None or not colon or len(raw) > _LONGEST_LINE or _VALUE.fullmatch(rest) is None:
+            return None
+        line = Line(raw, name, rest.strip(_BLANKS))
+        if len(raw) <= _LONGEST_KNOWN_LINE:
+            self._lines.keep(raw, line)
+        return line
+
+    def _read_name(self, raw: bytes) -> Name | None:
+        """Return the name of a header, by the rules that there are for whole lines."""
+        whole = raw + b":\r\n"
+        if FIELD.fullmatch(whole) is None:
             return None
         fields = parse_fields(whole)
         if fields is None or len(fields.headers) != 1:
             return None
-        name = fields.keys[0]
-        line = Line(raw, name, fields.headers[0], is_special=name in self._special)
-        if len(raw) <= _LONGEST_KNOWN_LINE:
-            remember(self._lines, raw, line, _MOST_LINES)
-        return line
+        key = fields.keys[0]
+        name = Name(raw, key, is_special=key in self._special)
+        self._names.keep(raw, name)
+        return name

@@ -9,11 +9,11 @@ from typing import Any, Final, TypeVar
 from stoa_proxy.core.backend import Backend
 from stoa_proxy.core.exchange import RequestContext
 from stoa_proxy.core.model import Consumer, Route
-from stoa_proxy.core.policy import Policy, Repeat, RepeatLog
+from stoa_proxy.core.policy import LogEnd, Policy, Repeat, RepeatLog
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.core.upstream_headers import NEVER_SENT
 from stoa_proxy.engines.complete.upstream.http1 import encode_head
-from stoa_proxy.engines.fast.quick_heads import Head, remember
+from stoa_proxy.engines.fast.quick_heads import Head, Recent
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http.heads import without
 from stoa_proxy.http.trace_context import NAMES as TRACE_NAMES
@@ -24,6 +24,7 @@ P = TypeVar("P", bound="Pass")
 
 # Tokens change with time: of a backend one is sent, and the one before for requests in between.
 _MOST_TAILS: Final = 64
+_MOST_WIRES: Final = 8
 
 
 class Place:
@@ -133,7 +134,7 @@ class Pass:
     def __init__(self, context: RequestContext, filters: tuple[Policy, ...]) -> None:
         self.consumer: Consumer | None = context.consumer
         self.hidden, self.secret = context.hidden_headers, context.secret_headers
-        self.tails: dict[tuple[Place, str], Tail] = {}
+        self.tails: Recent[tuple[Place, str], Tail] = Recent(_MOST_TAILS)
         repeats = [policy.repeat(context) for policy in filters]
         logs = [policy.repeat_log(context) for policy in context.api.loggers]
         self.is_whole = None not in repeats and None not in logs
@@ -147,19 +148,33 @@ class Pass:
         ends = [repeat.until for repeat in known if repeat.until is not None]
         self.until: datetime | None = min(ends, default=None)
 
-    def keep_tail(self, place: Place, token: str, tail: Tail) -> None:
-        """Keep the head for an upstream, to be sent with this token."""
-        remember(self.tails, (place, token), tail, _MOST_TAILS)
+    def holds(self, clock: Clock) -> bool:
+        """Whether it does still."""
+        return self.until is None or clock.now() < self.until
 
 
-def find_pass(passes: dict[K, P], key: K, clock: Clock) -> P | None:
+class Course:
+    """What equal requests of one client to a route have in common, beside their pass.
+
+    `wire` is what the only backend of the route gets; of several, or of those that get tokens,
+    `wires` has each. `ends` note how such a request ended.
+    """
+
+    __slots__ = ("ends", "passed", "wire", "wires")
+
+    def __init__(self, passed: Pass, method: str, target: str) -> None:
+        self.passed = passed
+        self.wire = b""
+        self.wires: Recent[tuple[Place, str], bytes] = Recent(_MOST_WIRES)
+        self.ends: list[LogEnd] = [log(method, target) for log in passed.logs]
+
+
+def find_pass(passes: Recent[K, P], key: K, clock: Clock) -> P | None:
     """Return what let the last request like this one pass, while it holds."""
-    found = passes.get(key)
-    if found is None or found.until is None:
+    found = passes.new.get(key) or passes.get(key)
+    if found is None or found.holds(clock):
         return found
-    if clock.now() < found.until:
-        return found
-    del passes[key]
+    passes.forget(key)
     return None
 
 

@@ -70,6 +70,14 @@ class KeptFile(Protocol):
     async def stop(self) -> None: ...  # noqa: D102
 
 
+class Timing(NamedTuple):
+    """What waits and counts time, handed in by tests."""
+
+    clock: Clock
+    pause: Pause
+    jitter: Callable[[], float]
+
+
 class WorkerPlace(NamedTuple):
     """What makes a gateway one of several processes that are one gateway (`worker_process`)."""
 
@@ -115,21 +123,9 @@ class Gateway:
         self._files: list[KeptFile] = []
         if parts.learner is not None:
             self._begin_to_learn(parts.learner, config)
-        paths = (self._admin, self.pipeline.metrics, config.max_admin_body)
+        timing = Timing(clock, pause, jitter)
         self.own_paths: OwnPaths
-        self._engine: Engine
-        if shared is not None and place is None:
-            self.own_paths = common = CommonPaths(*paths)
-            self._engine = WorkersEngine(
-                self.pipeline, self.store, common, config, clock,
-                shared=shared, pause=pause, jitter=jitter,
-            )  # fmt: skip
-        else:
-            self.own_paths = OwnPaths(*paths) if place is None else place.make_paths(*paths)
-            self._engine = choose_engine(config.engine)(
-                self.pipeline, self.store, self.own_paths, config, clock,
-                pause=pause, jitter=jitter,
-            )  # fmt: skip
+        self.own_paths, self._engine = self._make_engine(config, shared, place, timing)
         if place is not None:
             self.pipeline.via = place.via
         keys = self.pipeline.states.of(KeySets)
@@ -139,45 +135,65 @@ class Gateway:
         self._leads = place is None
         self._lag = LoopLag()
         self._keep_files(config, clock)
-        self._access_logs = AccessLogWriter(
-            self.pipeline.states.of(AccessLogs),
-            self._engine.services_of,
-            clock,
-            pause=pause,
-            jitter=jitter,
-            make_thread=OutputThread if shared is None else shared.make_output_thread,
-        )
         self.pipeline.backends.balancers.jitter = jitter
+        self._access_logs = AccessLogWriter(
+            self.pipeline.states.of(AccessLogs), self._engine.services_of, clock,
+            pause=pause, jitter=jitter,
+            make_thread=OutputThread if shared is None else shared.make_output_thread,
+        )  # fmt: skip
         self._health_checker = HealthChecker(
-            self.store,
-            self.pipeline.states.of(BackendHealth),
-            self._engine.services_of,
-            clock,
-            pause=pause,
-            jitter=jitter,
-        )
-        self._exporter: SpanExporter | None = None
-        if self.pipeline.tracing is not None:
-            services = partial(self._engine.services_of, OPERATOR)
-            self._exporter = SpanExporter(
-                self.pipeline.tracing, services, own_version(), clock, pause=pause, jitter=jitter
-            )
-            self._exporter.add_metrics(self.pipeline.metrics)
+            self.store, self.pipeline.states.of(BackendHealth), self._engine.services_of, clock,
+            pause=pause, jitter=jitter,
+        )  # fmt: skip
+        self._exporter = self._make_exporter(timing)
         self._engine.on_drained = self._write_last
-        self._session: ControlPlaneSession | None = None
-        if config.control_plane is not None:
-            self._session = ControlPlaneSession(
-                config,
-                config.control_plane,
-                self._admin,
-                self.store,
-                self.pipeline.metrics,
-                clock,
-                pause=pause,
-                jitter=jitter,
-            )
-            self.own_paths.find_trouble = self._session.readiness.find_trouble
+        self._session = self._make_session(config, timing)
         add_metrics(self.pipeline, self.store, config.mode, self._lag, clock)
+
+    def _make_engine(
+        self,
+        config: ProxyConfig,
+        shared: SharedState | None,
+        place: WorkerPlace | None,
+        timing: Timing,
+    ) -> tuple[OwnPaths, Engine]:
+        """Return what serves, here or in several processes, and the paths of its own."""
+        clock, pause, jitter = timing
+        paths = (self._admin, self.pipeline.metrics, config.max_admin_body)
+        if shared is not None and place is None:
+            common = CommonPaths(*paths)
+            return common, WorkersEngine(
+                self.pipeline, self.store, common, config, clock,
+                shared=shared, pause=pause, jitter=jitter,
+            )  # fmt: skip
+        own = OwnPaths(*paths) if place is None else place.make_paths(*paths)
+        return own, choose_engine(config.engine)(
+            self.pipeline, self.store, own, config, clock, pause=pause, jitter=jitter
+        )
+
+    def _make_exporter(self, timing: Timing) -> SpanExporter | None:
+        """Return what sends spans, where they are made here."""
+        if self.pipeline.tracing is None:
+            return None
+        clock, pause, jitter = timing
+        services = partial(self._engine.services_of, OPERATOR)
+        exporter = SpanExporter(
+            self.pipeline.tracing, services, own_version(), clock, pause=pause, jitter=jitter
+        )
+        exporter.add_metrics(self.pipeline.metrics)
+        return exporter
+
+    def _make_session(self, config: ProxyConfig, timing: Timing) -> ControlPlaneSession | None:
+        """Return what keeps up with a control plane, where there is one."""
+        if config.control_plane is None:
+            return None
+        clock, pause, jitter = timing
+        session = ControlPlaneSession(
+            config, config.control_plane, self._admin, self.store, self.pipeline.metrics, clock,
+            pause=pause, jitter=jitter,
+        )  # fmt: skip
+        self.own_paths.find_trouble = session.readiness.find_trouble
+        return session
 
     def _keep_files(self, config: ProxyConfig, clock: Clock) -> None:
         """Bring back what earlier processes kept in folders, and keep it there."""

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -29,7 +28,8 @@ from stoa_gitops.daemon.gateway_keys import KeySettings, LiveKeys
 from stoa_gitops.daemon.listeners import Address, ControlBounds, ControlListeners
 from stoa_gitops.daemon.presenter import Presenter, SafePresenter
 from stoa_gitops.daemon.runtime_publisher import RuntimePublisher
-from stoa_gitops.daemon.shutdown import exit_now, kill_after, run_unless_stopped
+from stoa_gitops.daemon.shutdown import kill_after, run_unless_stopped
+from stoa_gitops.daemon.signals import Signals
 from stoa_gitops.daemon.stored_conditions import StoredConditions
 from stoa_gitops.daemon.supervisor import BackgroundFailed, Supervisor
 from stoa_gitops.errors import CatalogError, StoaGitopsError, message_of
@@ -104,7 +104,6 @@ class Process:
     reader: Reader
     presenter: Presenter
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
-    _signal: int = 0
     _failed_task: str = ""
 
     async def run(self) -> int:
@@ -116,13 +115,13 @@ class Process:
             async with Workspace.open(self.options.state) as workspace:
                 self._build(workspace)
                 await self._fleet.restore()
-                with self._signals():
+                with self._signals.handled():
                     async with self._listening():
                         await self._follow_catalog()
         if self._failed_task:
             message = "kept failing, so the process shut down; its log says why"
             raise BackgroundFailed(f"{self._failed_task} {message}")
-        return self._signal
+        return self._signals.received
 
     @property
     def has_converged(self) -> bool:
@@ -131,51 +130,19 @@ class Process:
 
     def _build(self, workspace: Workspace) -> None:
         self._workspace = workspace
+        self._control_url = ""
+        self._listeners = ControlListeners()
+        self._signals = Signals(self._request_stop, self._on_hangup)
+        self._last_good = last_good.read_last_good(self.options.state)
+        self._build_loops()
+        fleet = self._build_fleet(workspace)
+        self._build_gateway()
         # Addresses of this process are known here; its file in the state folder is for others.
         workspace.running = self._current_runtime
-        self._runtime = RuntimePublisher(self.options.state, self._current_runtime)
         workspace.inside = lambda one: (
             self._embedded.admin if one.is_embedded else self._published.admin_of(one)
         )
-        self._queue = DirtyQueue()
-        self._statuses = StatusRegistry(now, self._queue.ages)
-        self._scheduler = Scheduler(self._queue)
-        self._workers = WorkerPool(self._run_cycle, self._queue, self._scheduler, now)
-        self._background = Supervisor(self._on_task_failed)
-        self._safe_presenter = SafePresenter(self.presenter)
-        self._loop_monitor = LoopMonitor(
-            now, self._statuses.counters.lags.append, self._on_clock_step
-        )
-        self._conditions = StoredConditions(workspace.context.store, self._statuses)
-        fleet = FleetParts.build(
-            workspace.context.store,
-            self._statuses,
-            self._workers,
-            self._queue,
-            self._close_gateway,
-            self._conditions.save,
-            partial(have_routes_fetched, workspace.context.secrets),
-            environment=self.options.environment,
-            interval=self.options.interval,
-        )
-        self._fleet, self._follower, self._assignment = (
-            fleet.service,
-            fleet.follower,
-            fleet.assignment,
-        )
-        self._published, self._heartbeats = fleet.published, fleet.heartbeats
-        self._reloads = fleet.reloads
-        self._last_good = last_good.read_last_good(self.options.state)
-        address = self.options.gateway
-        self._embedded = EmbeddedGateway(
-            address.host,
-            address.port,
-            self._statuses.has_served_embedded,
-            replace(self.options.data_plane, quota_dir=str(self.options.state)),
-        )
-        self._credentials = self.options.access().credentials(self.options.state)
-        self._gateway_keys = LiveKeys(self.options.gateway_keys, self._credentials)
-        self._gateway_keys.load()
+        self._runtime = RuntimePublisher(self.options.state, self._current_runtime)
         self._watcher = CatalogWatcher(
             self.source,
             self.reader,
@@ -197,28 +164,51 @@ class Process:
             forget_registered=self._fleet.forget,
             read_snapshots=self._embedded.snapshots,
         )
-        self._listeners = ControlListeners()
-        self._control_url = ""
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_stop_signal, number)
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                loop.remove_signal_handler(number)
+    def _build_loops(self) -> None:
+        """Build what runs cycles and background tasks, and what is known of them."""
+        self._queue = DirtyQueue()
+        self._statuses = StatusRegistry(now, self._queue.ages)
+        self._scheduler = Scheduler(self._queue)
+        self._workers = WorkerPool(self._run_cycle, self._queue, self._scheduler, now)
+        self._background = Supervisor(self._on_task_failed)
+        self._safe_presenter = SafePresenter(self.presenter)
+        self._loop_monitor = LoopMonitor(
+            now, self._statuses.counters.lags.append, self._on_clock_step
+        )
 
-    def _on_stop_signal(self, number: int) -> None:
-        if self._signal:
-            log.warning("received a second signal; exiting immediately")
-            exit_now(128 + number)  # as a shell reports a process that a signal ended
-        self._signal = number
-        if not self._stop.is_set():
-            self._request_stop()
+    def _build_fleet(self, workspace: Workspace) -> FleetParts:
+        """Build what knows of gateways that register themselves."""
+        store = workspace.context.store
+        self._conditions = StoredConditions(store, self._statuses)
+        fleet = FleetParts.build(
+            store,
+            self._statuses,
+            self._workers,
+            self._queue,
+            self._close_gateway,
+            self._conditions.save,
+            partial(have_routes_fetched, workspace.context.secrets),
+            environment=self.options.environment,
+            interval=self.options.interval,
+        )
+        self._fleet, self._follower = fleet.service, fleet.follower
+        self._assignment, self._reloads = fleet.assignment, fleet.reloads
+        self._published, self._heartbeats = fleet.published, fleet.heartbeats
+        return fleet
+
+    def _build_gateway(self) -> None:
+        """Build the gateway of this process, and the credentials of others."""
+        address = self.options.gateway
+        self._embedded = EmbeddedGateway(
+            address.host,
+            address.port,
+            self._statuses.has_served_embedded,
+            replace(self.options.data_plane, quota_dir=str(self.options.state)),
+        )
+        self._credentials = self.options.access().credentials(self.options.state)
+        self._gateway_keys = LiveKeys(self.options.gateway_keys, self._credentials)
+        self._gateway_keys.load()
 
     def _on_task_failed(self, task: str) -> None:
         """Shut down: without that task the process would only look alive."""
@@ -226,9 +216,10 @@ class Process:
         self._request_stop()
 
     def _request_stop(self) -> None:
-        self._background.allow_end()
-        self._stop.set()
-        kill_after(END_SECONDS)
+        if not self._stop.is_set():
+            self._background.allow_end()
+            self._stop.set()
+            kill_after(END_SECONDS)
 
     def _on_hangup(self) -> None:
         """Reload what can change while a process runs; flags and the environment cannot."""

@@ -20,6 +20,7 @@ import pytest
 from stoa_gitops.catalog import Reader, open_source
 from stoa_gitops.cli.run import TextPresenter
 from stoa_gitops.daemon import process as process_module
+from stoa_gitops.daemon import signals
 from stoa_gitops.daemon import supervisor as supervising
 from stoa_gitops.daemon.listeners import Address
 from stoa_gitops.daemon.process import Process, ProcessOptions
@@ -489,7 +490,7 @@ async def test_a_background_task_that_keeps_failing_ends_the_process(
     monkeypatch.setattr(CatalogWatcher, "watch", fails)
     monkeypatch.setattr(supervising, "MAX_FAILURES", 1)
     ends: list[int] = []
-    monkeypatch.setattr(process_module, "exit_now", ends.append)
+    monkeypatch.setattr(signals, "exit_now", ends.append)
     # A process that is about to end by itself gets a signal: that is the first one.
     monkeypatch.setattr(process_module, "kill_after", lambda _: signal.raise_signal(signal.SIGTERM))
     catalog = CatalogFolder(tmp_path / "catalog")

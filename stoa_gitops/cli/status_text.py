@@ -94,6 +94,8 @@ def _row(item: Mapping[str, Any], memory: str | None) -> list[str]:
         notes.append("no document known here")
     if item["suspended"]:
         notes.append("suspended")
+    if any(one["reason"] == "NoGateway" for one in item.get("conditions", ())):
+        notes.append("no gateway has registered for it")
     notes += _registration_notes(item)
     recap = item["recap"] or {}
     counts = " ".join(f"{name}={number}" for name, number in recap.items() if number)

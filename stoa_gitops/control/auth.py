@@ -38,7 +38,7 @@ class Access(Enum):
 
 NO_KEYS: Final = (
     "Gateway registration disabled (no GATEWAY_API_KEYS configured): set GATEWAY_API_KEYS, or "
-    "GATEWAY_API_KEYS_FILE"
+    "GATEWAY_API_KEYS_FILE, where the control plane runs"
 )
 WRONG_KEY: Final = "Invalid gateway key: X-Gateway-Key is none of GATEWAY_API_KEYS"
 """The first words are those of STOA's control plane, which its troubleshooting pages quote."""

@@ -73,10 +73,14 @@ def bind(documents: Iterable[GatewayInstance], members: Iterable[Registration]) 
     """Return which of the documents take which gateways; the order of both makes no difference."""
     known = sorted((one for one in documents if one.is_unbound), key=lambda one: one.name)
     by_claim: dict[tuple[str, ...], list[GatewayInstance]] = defaultdict(list)
+    # By half a match, for the reason why a gateway is not bound.
+    nearly: dict[tuple[str, str], GatewayInstance] = {}
     for document in known:
         match = document.registration.match
         if match is not None:
             by_claim[match.gateway_type, match.environment].append(document)
+            nearly.setdefault((match.gateway_type, ""), document)
+            nearly.setdefault(("", match.environment), document)
         for name in set(spellings(document.name)):
             by_claim[(name,)].append(document)
     bound: dict[str, Binding] = {}
@@ -85,7 +89,8 @@ def bind(documents: Iterable[GatewayInstance], members: Iterable[Registration]) 
         claims = (member.name,), (member.gateway_type, member.environment)
         found = {one.name: one for claim in claims for one in by_claim.get(claim, ())}
         takers = tuple(found[name] for name in sorted(found))
-        reason = _reason_against(member, takers)
+        near = nearly.get(("", member.environment)) or nearly.get((member.gateway_type, ""))
+        reason = _reason_against(member, takers, near)
         if reason:
             unbound[member.id] = Unbound(member, reason, takers if len(takers) > 1 else ())
         else:
@@ -96,12 +101,23 @@ def bind(documents: Iterable[GatewayInstance], members: Iterable[Registration]) 
     return Bindings(bound, unbound, idle)
 
 
-def _reason_against(member: Registration, takers: tuple[GatewayInstance, ...]) -> str:
-    """Return why a gateway is not bound; empty where one document takes it."""
+def _reason_against(
+    member: Registration, takers: tuple[GatewayInstance, ...], near: GatewayInstance | None
+) -> str:
+    """Return why a gateway is not bound; empty where one document takes it.
+
+    `near` is a document that matches its environment or its type, and not both.
+    """
     if not takers:
+        other = ""
+        if near is not None and near.registration.match is not None:
+            match = near.registration.match
+            other = (
+                f" ({near.name}, {near.source}, is for {match.gateway_type} in {match.environment})"
+            )
         return (
             f"no document is called {member.name} or matches {member.gateway_type} in"
-            f" {member.environment}: write one, gateways/*.yaml of the catalog"
+            f" {member.environment}{other}: write one, gateways/*.yaml of the catalog"
         )
     if len(takers) > 1:
         places = ", ".join(f"{one.name} ({one.source})" for one in takers)

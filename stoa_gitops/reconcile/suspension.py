@@ -18,8 +18,12 @@ async def suspend(
 ) -> Condition:
     """Stop writing to a gateway from the next cycle on; observing and planning go on.
 
-    Returns the condition from now on. Raises StoreError.
+    One that is suspended already stays so as it is, with who did it and why, unless `reason` gives
+    another one. Returns the condition from now on. Raises StoreError.
     """
+    standing = _standing(await store.load_conditions(gateway))
+    if standing is not None and not reason:
+        return standing
     because = f": {reason}" if reason else ""
     message = f"suspended by {actor} at {now.isoformat(timespec='seconds')}{because}"
     return await _save(store, gateway, ConditionStatus.TRUE, message, actor, now)
@@ -35,8 +39,13 @@ async def resume(store: Store, gateway: str, actor: str, now: datetime) -> Condi
 
 def suspension_message(conditions: Iterable[Condition]) -> str:
     """Return who suspended the gateway of these stored conditions, and why; empty if nobody did."""
+    standing = _standing(conditions)
+    return standing.message if standing is not None else ""
+
+
+def _standing(conditions: Iterable[Condition]) -> Condition | None:
     suspensions = (c for c in conditions if c.type == SUSPENDED)
-    return next((c.message for c in suspensions if c.status is ConditionStatus.TRUE), "")
+    return next((c for c in suspensions if c.status is ConditionStatus.TRUE), None)
 
 
 async def _save(

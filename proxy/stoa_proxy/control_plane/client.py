@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -231,8 +232,23 @@ class _failures:  # noqa: N801 - reads as a statement
             raise ControlPlaneFailed("no response in time") from None
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             raise ControlPlaneFailed(f"its certificate is not trusted: {error}") from None
+        if isinstance(error, aiohttp.ClientConnectorError):
+            raise ControlPlaneFailed(_no_connection(error)) from None
         if isinstance(error, (aiohttp.ClientError, OSError)):
             raise ControlPlaneFailed(str(error) or type(error).__name__) from None
+
+
+def _no_connection(error: aiohttp.ClientConnectorError) -> str:
+    """Return where no connection came about and why; the library's text names TLS for http, too."""
+    cause = error.os_error
+    if isinstance(cause, ssl.SSLError):
+        why = f"no TLS there ({cause.reason or cause})"
+    else:
+        # Numbers of name resolution are below zero, and no errno.
+        number = cause.errno or 0
+        why = os.strerror(number) if number > 0 else cause.strerror or str(cause)
+    host = f"[{error.host}]" if ":" in error.host else error.host
+    return f"no connection to {host}:{error.port}: {why}"
 
 
 async def _parts(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

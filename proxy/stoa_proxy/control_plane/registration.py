@@ -75,6 +75,11 @@ def read_member(response: Response, settings: ControlPlaneConfig, environment: s
     As STOA gateway 0.9.25 does, a response without `status` or with an id that is no UUID is no
     registration.
     """
+    if response.status == 404:
+        raise ControlPlaneFailed(
+            f"status 404: nothing at {settings.url} registers gateways; STOA_CONTROL_PLANE_URL is"
+            " the address of a control plane"
+        )
     if not response.is_success:
         raise ControlPlaneFailed(response.describe())
     fields = response.json()

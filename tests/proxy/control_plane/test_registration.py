@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from stoa_proxy.control_plane.registration import make_registration
 from stoa_proxy.control_plane_config import ControlPlaneConfig
 from stoa_proxy.errors import ControlPlaneFailed
 
+from tests.ports import own_port
 from tests.proxy.conftest import FakeClock, Upstream
 from tests.proxy.control_plane.conftest import Join, Timer
 from tests.proxy.control_plane.double import KEY, PREFIX, ControlPlane, document, reply, serving
@@ -188,6 +191,46 @@ async def test_the_words_of_a_problem_are_in_the_log_and_no_others(
         await plane.until(lambda: len(beats(plane)) == 1)
     assert r"registration failed: status 422: 'mode: no such\nmode'; next try" in caplog.text
     assert "a page" not in caplog.text
+
+
+async def test_a_url_that_is_no_control_plane_s_is_said_by_its_variable(
+    plane: ControlPlane, join: Join, timer: Timer, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = reply(404, {"detail": "no such path"}, Content_Type="application/problem+json")
+    plane.on("register", paths)
+    async with join(plane.url, pulls=False):
+        await timer.next()
+        await plane.until(lambda: len(beats(plane)) == 1)
+    assert (
+        f"registration failed: status 404: nothing at {plane.url} registers gateways;"
+        " STOA_CONTROL_PLANE_URL is the address of a control plane; next try" in caplog.text
+    )
+    assert "no such path" not in caplog.text
+
+
+async def call_once(url: str) -> str:
+    """Return why a call to a control plane at this URL fails."""
+    config = ControlPlaneConfig(url=url, key=KEY)
+    client = ControlPlaneClient(config, GatewayKey(config), FakeClock(), agent="test")
+    await client.open()
+    try:
+        with pytest.raises(ControlPlaneFailed) as failed:
+            await client.call("POST", f"{PREFIX}/register", {})
+    finally:
+        await client.close()
+    return str(failed.value)
+
+
+async def test_a_port_where_nobody_listens_is_told_in_plain_words() -> None:
+    with own_port() as port:
+        why = await call_once(f"http://127.0.0.1:{port}")
+    assert why == f"no connection to 127.0.0.1:{port}: {os.strerror(errno.ECONNREFUSED)}"
+
+
+async def test_https_to_a_control_plane_of_http_is_told_as_such(plane: ControlPlane) -> None:
+    why = await call_once(plane.url.replace("http://", "https://"))
+    where = plane.url.removeprefix("http://")
+    assert why.startswith(f"no connection to {where}: no TLS there (")
 
 
 async def test_a_call_without_a_response_ends_in_time(plane: ControlPlane) -> None:

@@ -196,6 +196,17 @@ def test_a_gateway_without_objects_has_no_empty_note() -> None:
     assert list(table_lines([item], Style())) == ["edge  ONLINE  stoa, dev  main@1  suspended"]
 
 
+def test_a_document_that_no_gateway_has_registered_for_says_so_in_its_line() -> None:
+    item = {
+        "name": "edge", "type": "stoa_proxy", "environment": "dev", "status": "OFFLINE",
+        "bound": True, "suspended": False, "revision": None, "recap": None,
+        "conditions": [{"type": "Bound", "status": "False", "reason": "NoGateway"}],
+    }  # fmt: skip
+    assert list(table_lines([item], Style())) == [
+        "edge  OFFLINE  stoa_proxy, dev  -  no gateway has registered for it"
+    ]
+
+
 def test_everything_that_is_not_as_it_should_be_is_said() -> None:
     item = {
         "name": "edge", "type": "stoa", "environment": "dev", "status": "OFFLINE", "bound": True,

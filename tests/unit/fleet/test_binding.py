@@ -95,6 +95,19 @@ def test_a_gateway_that_two_documents_take_gets_neither_and_both_are_named() -> 
     )
 
 
+def test_a_document_that_takes_others_of_the_environment_is_named_to_one_that_none_takes() -> None:
+    other = RegistrationMatch("stoa_proxy", "prod")
+    (unbound,) = bind([document("edge", other)], [member("a")]).unbound.values()
+    assert unbound.reason == (
+        "no document is called a-edgemcp-prod or matches stoa_edge_mcp in prod"
+        " (edge, gateways/edge.yaml:1, is for stoa_proxy in prod): write one, gateways/*.yaml of"
+        " the catalog"
+    )
+    far = RegistrationMatch("stoa_proxy", "dev")
+    (unbound,) = bind([document("edge", far)], [member("a")]).unbound.values()
+    assert "edge" not in unbound.reason.replace("edgemcp", "").replace("edge_mcp", "")
+
+
 def test_a_document_with_an_address_takes_nobody() -> None:
     bindings = bind([document("a-edgemcp-prod", EDGE, base_url="http://a")], [member("a")])
     assert (bindings.bound, bindings.idle) == ({}, ())

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -28,5 +28,18 @@ async def test_a_suspension_whose_audit_entry_cannot_be_written_is_none(
         await suspend(store, "local", "ada", NOW)
         assert "ada" in suspension_message(await store.load_conditions("local"))
         assert [entry.action for entry in await store.list_audit("local")] == ["suspend"]
+    finally:
+        await store.close()
+
+
+async def test_suspending_again_without_a_reason_keeps_who_did_it_and_why(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "state")
+    try:
+        first = await suspend(store, "local", "ada", NOW, "vendor upgrade")
+        assert await suspend(store, "local", "bob", NOW + timedelta(hours=1)) == first
+        assert "vendor upgrade" in suspension_message(await store.load_conditions("local"))
+        await suspend(store, "local", "bob", NOW + timedelta(hours=2), "it leaks")
+        message = suspension_message(await store.load_conditions("local"))
+        assert message == "suspended by bob at 2026-03-01T02:00:00+00:00: it leaks"
     finally:
         await store.close()

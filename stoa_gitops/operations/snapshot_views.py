@@ -18,6 +18,9 @@ class DecidedPolicyView(View):
     """Empty for one that the gateway adds by itself."""
     name: str
     verdict: Literal["passed", "refused", "not reached", "unavailable"]
+    duration_us: float | None = None
+    """Microseconds, waiting included; null where it was not asked: it is not reached, or a request
+    like this one had passed."""
     waited_ms: float | None
     """null for one that waited for nothing."""
 

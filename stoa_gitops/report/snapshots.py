@@ -48,8 +48,9 @@ def _lines(item: Mapping[str, Any], style: Style) -> Iterator[str]:
 
 
 def _policy(policy: Mapping[str, Any]) -> str:
-    waited = policy["waitedMs"]
-    shown = "" if waited is None else f", waited {waited:.1f} ms"
+    took, waited = policy["durationUs"], policy["waitedMs"]
+    shown = "" if took is None else f" in {took / 1000:.3f} ms"
+    shown += "" if waited is None else f", waited {waited:.1f} ms"
     return f"{policy['type']} {policy['verdict']}{shown}"
 
 

@@ -5,19 +5,31 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from stoa_proxy.core import snapshots as snapshots_module
+from stoa_proxy.core.policy import (
+    AsyncPolicy,
+    Phase,
+    Policy,
+    PolicyContext,
+    PolicyType,
+    Services,
+)
+from stoa_proxy.core.problems import Respond
 from stoa_proxy.core.snapshots import EACH_SECOND, Snapshot, Snapshots
+from stoa_proxy.policies import POLICIES, PolicyRegistry
 from stoa_proxy.snapshot_file import FILE_NAME
 
-from tests.proxy.conftest import Api, FakeClock, Upstream, running
+from tests.proxy.conftest import Api, FakeClock, Upstream, current_engine, policy_body, running
 from tests.proxy.tokens.issuer import ISSUER, make_token
 
 Start = Callable[..., Awaitable[Upstream]]
@@ -65,6 +77,7 @@ async def test_an_error_of_a_backend_is_told_from_the_head_to_the_answer(
     assert [(one["type"], one["verdict"]) for one in found["policies"]] == [
         ("api_key", "passed"), ("access", "passed"), ("rate_limit", "passed"),
     ]  # fmt: skip
+    assert all(one["duration_us"] is not None for one in found["policies"])
     (call,) = found["calls"]
     assert (call["upstream"], call["status"]) == (f"{broken.url}/base/orders", 503)
     text = json.dumps(found)
@@ -117,9 +130,10 @@ async def test_an_open_circuit_is_named(api: Api, broken: Upstream) -> None:
     assert (await api.get("/a")).status == 503
     last, first = await snapshots(api)
     assert (first["failure"], last["failure"]) == (None, "circuit-open")
-    assert [(one["type"], one["verdict"]) for one in last["policies"]] == [
-        ("circuit_breaker", "unavailable")
-    ]
+    for found, verdict in ((first, "passed"), (last, "unavailable")):
+        (policy,) = found["policies"]
+        assert (policy["type"], policy["verdict"]) == ("circuit_breaker", verdict)
+        assert policy["duration_us"] is not None
     assert last["calls"] == []
 
 
@@ -149,6 +163,78 @@ async def test_a_policy_that_waited_tells_for_how_long(
     assert policy["verdict"] == "refused"
     assert policy["waited_ms"] is not None
     assert token not in json.dumps(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Slow(AsyncPolicy):
+    """Takes some microseconds, and waits before that where it is told to, by a fake clock."""
+
+    clock: FakeClock
+    micros: float
+    waits: float
+
+    def is_prepared(self, context: PolicyContext) -> bool:
+        return self.waits == 0
+
+    async def prepare(self, context: PolicyContext, services: Services) -> Respond | None:
+        self.clock.advance(self.waits / 1e6)
+        return None
+
+    def request_filter(self, context: PolicyContext) -> Respond | None:
+        self.clock.advance(self.micros / 1e6)
+        return Respond(599) if self.micros == 3 else None
+
+
+@pytest.mark.parametrize("waits", [0, 5000])
+async def test_each_policy_tells_how_long_it_took(
+    waits: int, upstream: Upstream, clock: FakeClock
+) -> None:
+    def parse(policy_id: str, config: Mapping[str, Any]) -> Policy:
+        return Slow(clock, config["micros"], config["waits"])
+
+    slow = PolicyType("slow", Phase.AUTHORIZATION, parse, "", is_shared=False)
+    registry = PolicyRegistry([*POLICIES.types, slow])
+    async with running(clock=clock, policy_types=registry) as api:
+        await api.route(upstream.url)
+        for number, (micros, wait) in enumerate([(250, waits), (40, 0), (3, 0), (9, waits)]):
+            config = {"micros": micros, "waits": wait}
+            body = policy_body(f"p{number}", "r1", "slow", config, 100)
+            await api.put("policies", {**body, "name": f"slow-{number}"})
+        assert (await api.get("/a")).status == 599
+        (found,) = await snapshots(api)
+    assert [
+        (one["name"], one["verdict"], one["duration_us"], one["waited_ms"])
+        for one in found["policies"]
+    ] == [
+        ("slow-0", "passed", 250 + waits, waits / 1000 or None),
+        ("slow-1", "passed", 40, None),
+        ("slow-2", "refused", 3, None),
+        ("slow-3", "not reached", None, None),
+    ]
+
+
+async def test_policies_that_a_like_request_had_passed_are_not_timed_anew(
+    api: Api, start_upstream: Start
+) -> None:
+    statuses = [200, 200, 200, 503]
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=statuses.pop(0))
+
+    upstream = await start_upstream(answer)
+    await api.route(upstream.url, "/a", plans=[{"name": "gold"}])
+    await api.policy("api_key", {"name": "X-Key"})
+    await api.consumer("k1", "c1", [{"api_id": "r1", "plan": "gold"}])
+    async with aiohttp.ClientSession() as session:  # with a connection that was not administered by
+        client = Api(api.gateway, session)
+        for status in (200, 200, 200, 503):
+            assert (await client.get("/a", {"X-Key": "k1"})).status == status
+    (found,) = await snapshots(api)
+    assert [(one["type"], one["verdict"]) for one in found["policies"]] == [
+        ("api_key", "passed"), ("access", "passed"),
+    ]  # fmt: skip
+    was_asked = current_engine() == "aiohttp"
+    assert [one["duration_us"] is not None for one in found["policies"]] == [was_asked] * 2
 
 
 async def test_an_inactive_api_has_its_tenant(api: Api, upstream: Upstream) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -65,7 +65,9 @@ class RequestContext:
     WebSocket, `api` what the route belongs to, `fallback_reason` why the fallback is used.
     `backend` is the one of the route's that is called, `tried` are those of several that were.
     `started` (of the monotonic clock) and `is_ended` are for APIs with policies that log;
-    `is_counted` is whether the request's usage is. `record` is there once something is noted.
+    `is_counted` is whether the request's usage is. `policy_seconds` are policies that were asked
+    about it, and how long each took: without what it waited for, and more than once where it was
+    asked so. `record` is there once something is noted.
     """
 
     head: RequestHead
@@ -87,6 +89,7 @@ class RequestContext:
     secret_headers: frozenset[str] = _NONE
     secret_query: frozenset[str] = _NONE
     notes: dict[object, object] = field(default_factory=dict)
+    policy_seconds: list[tuple[Policy, float]] = field(default_factory=list)
     recorder: Recorder | None = None
     filters_responses: bool = False
     started: float = 0.0
@@ -107,6 +110,22 @@ class RequestContext:
         if self.record is None:
             self.record = RequestRecord()
         return self.record
+
+    def ask(self, policies: Iterable[Policy]) -> tuple[Policy, Respond] | None:
+        """Ask request filters that need not be prepared; return the first to respond, and what.
+
+        One reading of the clock for each: a snapshot of an error says how long they took.
+        """
+        note, monotonic = self.policy_seconds.append, self.clock.monotonic
+        began = monotonic()
+        for policy in policies:
+            refusal = policy.request_filter(self)
+            ended = monotonic()
+            note((policy, ended - began))
+            if refusal is not None:
+                return policy, refusal
+            began = ended
+        return None
 
     def find_consumer(self, api_key: str) -> Consumer | None:
         """Return the consumer that an API key belongs to, or None."""

@@ -178,8 +178,11 @@ class BackendChoice:
 
 def ask_peers(context: RequestContext, backend: Backend) -> Unavailable | None:
     """Return why a policy keeps requests from a backend, if one does."""
+    monotonic = context.clock.monotonic
     for policy in context.api.upstream_peers:
+        began = monotonic()
         unavailable = policy.upstream_peer(context, backend)
+        context.policy_seconds.append((policy, monotonic() - began))
         if unavailable is not None:
             return unavailable
     return None

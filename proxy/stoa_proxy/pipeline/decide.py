@@ -118,10 +118,10 @@ class Pipeline(RequestEnds):
             return self.refuse(context, prepared.policy, refusal)
         if prepared.policy is BACKEND_TOKEN:
             return self._select_and_forward(context)
-        refusal = prepared.policy.request_filter(context)
-        if refusal is not None:
-            return self.refuse(context, prepared.policy, refusal)
-        outcome = self._filter_from(context, prepared.position + 1)
+        refused = context.ask((prepared.policy,))
+        if refused is not None:
+            return self.refuse(context, *refused)
+        outcome = self.filter_from(context, prepared.position + 1)
         if isinstance(outcome, RequestContext):
             return self.enter_upstream(outcome)
         return outcome
@@ -153,14 +153,7 @@ class Pipeline(RequestEnds):
         if isinstance(context, Respond):
             return context
         context.is_websocket = is_websocket
-        if context.api.needs_services:
-            return self._filter_from(context, 0)
-        # The loop of `_filter_from` without its checks: nearly all requests come this way.
-        for policy in context.api.request_filters:
-            refusal = policy.request_filter(context)
-            if refusal is not None:
-                return self.refuse(context, policy, refusal)
-        return context
+        return self.filter_from(context, 0)
 
     def refuse(self, context: RequestContext, policy: Policy, refusal: Respond) -> Respond:
         """Return the refusal of a policy as the client gets it."""
@@ -174,16 +167,24 @@ class Pipeline(RequestEnds):
             detail = "This gateway has forwarded the request already: a backend leads back to it."
             raise RequestRefused(508, "Loop detected", detail)
 
-    def _filter_from(
+    def filter_from(
         self, context: RequestContext, start: int
     ) -> RequestContext | Prepare | Respond:
-        """Run the request filters from one on, up to the next that has to be prepared."""
+        """Ask the request filters from one on, up to the next that has to be prepared."""
         filters = context.api.request_filters
+        if not context.api.needs_services:  # nearly all requests
+            refused = context.ask(filters[start:])
+            return context if refused is None else self.refuse(context, *refused)
         for index in range(start, len(filters)):
-            policy = filters[index]
+            policy, began = filters[index], self._clock.monotonic()
+            refusal, waiting = None, None
             if isinstance(policy, AsyncPolicy) and not policy.is_prepared(context):
-                return Prepare(context, policy, index)
-            refusal = policy.request_filter(context)
+                waiting = Prepare(context, policy, index)
+            else:
+                refusal = policy.request_filter(context)
+            context.policy_seconds.append((policy, self._clock.monotonic() - began))
+            if waiting is not None:
+                return waiting
             if refusal is not None:
                 return self.refuse(context, policy, refusal)
         return context

@@ -15,3 +15,8 @@ def shown_url(target: Target) -> str:
 def milliseconds(seconds: float) -> float:
     """Return seconds as milliseconds, to a microsecond."""
     return round(seconds * 1000, 3)
+
+
+def microseconds(seconds: float) -> float:
+    """Return seconds as microseconds, to a tenth."""
+    return round(seconds * 1_000_000, 1)

@@ -8,27 +8,20 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from typing import Final
 
-from stoa_proxy.core.api import Api
 from stoa_proxy.core.exchange import CallNote, RequestContext, RequestRecord
-from stoa_proxy.core.policy import Policy, PolicyLabel, Wrap
 from stoa_proxy.core.snapshots import Snapshot, Snapshots
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http.heads import Headers, RequestHead
 from stoa_proxy.http.redaction import scrub_path, shown_headers, shown_query
+from stoa_proxy.pipeline.policy_verdicts import CompileApi, PolicyVerdicts
 from stoa_proxy.pipeline.shown import milliseconds, shown_url
 
 _MOST_HEADERS: Final = 40
 _LONGEST_VALUE: Final = 200
 _LONGEST_PATH: Final = 1024
 _MOST_CALLS: Final = 20
-# APIs whose policies are named without asking again.
-_MOST_KNOWN: Final = 512
-
-CompileApi = Callable[[str, Wrap], Api]
-"""Returns an API of the table with its policies replaced (`Store.compile_wrapped`)."""
 
 
 class SnapshotMaker:
@@ -36,11 +29,10 @@ class SnapshotMaker:
 
     def __init__(self, kept: Snapshots, compile_api: CompileApi, clock: Clock) -> None:
         self.kept = kept
-        self._compile_api = compile_api
+        self._verdicts = PolicyVerdicts(compile_api)
         self._clock = clock
         # Of two in one millisecond the later one sorts behind.
         self._number = 0
-        self._labels: dict[str, tuple[Api, tuple[PolicyLabel, ...]]] = {}
 
     def capture(
         self,
@@ -64,28 +56,18 @@ class SnapshotMaker:
         request_id = f"{int(time * 1000):011x}{self._number:06x}{random.getrandbits(32):08x}"
         record = RequestRecord() if context is None or context.record is None else context.record
         secret = _secret_names(context)
-        # Of a check it is the request that was asked about.
-        asked = head if context is None else context.head
-        path, _, query = asked.target.partition("?")
         document = {
             "request_id": request_id,
             "timestamp": now.isoformat(timespec="milliseconds"),
-            "tenant_id": tenant_id,
-            "api_id": api_id,
-            "route_id": "" if context is None else context.route.id,
-            "consumer_id": _consumer_id(context),
-            "method": asked.method[:32],
-            "path": scrub_path(path)[:_LONGEST_PATH],
-            "query": shown_query(query, longest=_LONGEST_PATH) if query else "",
-            "client_address": asked.client_address,
+            # Of a check it is the request that was asked about.
+            **_shown_request(head if context is None else context.head, secret),
+            **_shown_route(context),
             "status_code": status,
             "error_category": _category(record, context),
             "failure": record.failure or None,
-            "fallback": None if context is None else context.fallback_reason,
             "duration_ms": milliseconds(seconds),
-            "request_headers": _headers(asked.headers, secret),
             "response_headers": _headers(record.answer or answer, secret),
-            "policies": [] if context is None else self._policies(context, record),
+            "policies": [] if context is None else self._verdicts.shown(context, record),
             "policies_ms": milliseconds(self._policy_seconds(record, seconds)),
             "calls": self._calls(record, seconds),
             "trace_id": None if head.trace is None else head.trace.trace_id,
@@ -103,52 +85,6 @@ class SnapshotMaker:
         started = self._clock.monotonic() - seconds
         return [_call(call, started) for call in record.calls[:_MOST_CALLS]]
 
-    def _policies(self, context: RequestContext, record: RequestRecord) -> list[dict[str, object]]:
-        """Return what each policy that decides about requests did."""
-        api = context.api
-        is_reached = True
-        shown: list[dict[str, object]] = []
-        for label, policy in zip(self._names(api), api.policies, strict=False):
-            if policy in api.request_filters:
-                verdict = "passed" if is_reached else "not reached"
-            elif policy in api.upstream_peers and record.failure == "circuit-open":
-                verdict = "unavailable"
-            else:
-                continue
-            if policy is record.refused_by:
-                verdict, is_reached = "refused", False
-            waited = next((seconds for one, seconds in record.waits if one is policy), None)
-            shown.append(
-                {
-                    "type": label.type,
-                    "id": label.id,
-                    "name": label.name,
-                    "verdict": verdict,
-                    "waited_ms": None if waited is None else milliseconds(waited),
-                }
-            )
-        return shown
-
-    def _names(self, api: Api) -> tuple[PolicyLabel, ...]:
-        known = self._labels.get(api.id)
-        if known is not None and known[0] is api:
-            return known[1]
-        compiled = self._compile_api(api.id, _Named)
-        names = tuple(one.label for one in compiled.policies if isinstance(one, _Named))
-        if len(self._labels) >= _MOST_KNOWN:
-            self._labels.clear()
-        self._labels[api.id] = api, names
-        return names
-
-
-class _Named(Policy):
-    """The name of a policy in its place, as `Wrap` makes it."""
-
-    __slots__ = ("label",)
-
-    def __init__(self, label: PolicyLabel, policy: Policy) -> None:
-        self.label = label
-
 
 def _secret_names(context: RequestContext | None) -> frozenset[str]:
     """Return the headers in which credentials of this API are, in lower case."""
@@ -162,8 +98,31 @@ def _secret_names(context: RequestContext | None) -> frozenset[str]:
     return context.secret_headers | context.hidden_headers | keys
 
 
-def _consumer_id(context: RequestContext | None) -> str | None:
-    return None if context is None or context.consumer is None else context.consumer.id
+def _shown_request(head: RequestHead, secret: frozenset[str]) -> dict[str, object]:
+    """Return what is shown of a request's head."""
+    path, _, query = head.target.partition("?")
+    return {
+        "method": head.method[:32],
+        "path": scrub_path(path)[:_LONGEST_PATH],
+        "query": shown_query(query, longest=_LONGEST_PATH) if query else "",
+        "client_address": head.client_address,
+        "request_headers": _headers(head.headers, secret),
+    }
+
+
+def _shown_route(context: RequestContext | None) -> dict[str, object]:
+    """Return whose a request is and where it was to go, all empty for one without a route."""
+    if context is None:
+        names = dict.fromkeys(("tenant_id", "api_id", "route_id"), "")
+        return {**names, "consumer_id": None, "fallback": None}
+    route, consumer = context.route, context.consumer
+    return {
+        "tenant_id": route.tenant_id,
+        "api_id": route.api_id,
+        "route_id": route.id,
+        "consumer_id": None if consumer is None else consumer.id,
+        "fallback": context.fallback_reason,
+    }
 
 
 def _headers(headers: Headers, secret: frozenset[str]) -> list[list[str]]:

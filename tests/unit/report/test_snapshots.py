@@ -9,6 +9,14 @@ from stoa_gitops.report.snapshots import snapshots_text
 from stoa_gitops.report.style import Style
 
 
+def decided(
+    kind: str, verdict: Any, duration_us: float | None, waited_ms: float | None
+) -> DecidedPolicyView:
+    return DecidedPolicyView(
+        type=kind, id="p", name="n", verdict=verdict, duration_us=duration_us, waited_ms=waited_ms
+    )
+
+
 def snapshot(**fields: Any) -> dict[str, Any]:
     values: dict[str, Any] = {
         "request_id": "0193", "timestamp": "2026-05-01T12:00:00+00:00", "tenant_id": "acme",
@@ -17,8 +25,9 @@ def snapshot(**fields: Any) -> dict[str, Any]:
         "error_category": "backend_failed", "failure": "timeout", "fallback": None,
         "duration_ms": 30000.25, "request_headers": [], "response_headers": [],
         "policies": [
-            DecidedPolicyView(type="jwt", id="p", name="n", verdict="passed", waited_ms=12.0),
-            DecidedPolicyView(type="mock", id="q", name="n", verdict="not reached", waited_ms=None),
+            decided("jwt", "passed", 12_345.6, 12.0),
+            decided("access", "passed", 2.5, None),
+            decided("mock", "not reached", None, None),
         ],
         "policies_ms": 12.5,
         "calls": [
@@ -41,7 +50,8 @@ def test_an_error_is_told_from_the_request_to_the_backend() -> None:
         "  caller   mobile",
         "  client   192.0.2.1",
         "  trace    4bf9",
-        "  policy   jwt passed, waited 12.0 ms",
+        "  policy   jwt passed in 12.346 ms, waited 12.0 ms",
+        "  policy   access passed in 0.003 ms",
         "  policy   mock not reached",
         "  backend  http://b:80/a: timeout after 29987.0 ms",
         "  id       0193",
@@ -59,3 +69,10 @@ def test_what_a_client_sent_cannot_steer_a_terminal() -> None:
     assert "\x1b" not in text
     assert "\x07" not in text
     assert "/\n" not in text
+
+
+def test_one_that_an_older_gateway_kept_says_nothing_of_how_long_policies_took() -> None:
+    kept = {"type": "jwt", "id": "p", "name": "n", "verdict": "passed", "waited_ms": None}
+    shown = snapshot(policies=[DecidedPolicyView.model_validate(kept)])
+    assert shown["policies"][0]["durationUs"] is None
+    assert "  policy   jwt passed\n" in snapshots_text([shown], Style())

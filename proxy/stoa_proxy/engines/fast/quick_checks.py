@@ -14,12 +14,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stoa_proxy.core.api import Api
-from stoa_proxy.core.exchange import RequestContext
+from stoa_proxy.core.exchange import Prepare, RequestContext
 from stoa_proxy.core.limit_headers import limit_lines
 from stoa_proxy.core.limits import LimitResult
 from stoa_proxy.core.match import select_route
 from stoa_proxy.core.model import Route
-from stoa_proxy.core.policy import AsyncPolicy
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.core.table import Match, RoutingTable
 from stoa_proxy.engines.fast.quick_heads import (
@@ -340,12 +339,11 @@ class QuickCheck:
         if passed is not None:
             context.consumer, context.limit_result = passed.consumer, limit
             context.hidden_headers, context.secret_headers = passed.hidden, passed.secret
-        for policy in context.api.request_filters[first:]:
-            if isinstance(policy, AsyncPolicy) and not policy.is_prepared(context):
-                return None
-            refusal = policy.request_filter(context)
-            if refusal is not None:
-                return self._encode(known, lane.sidecar.refuse(context, policy, refusal))
+        outcome = lane.sidecar.filter_from(context, first)
+        if isinstance(outcome, Prepare):
+            return None
+        if isinstance(outcome, Respond):
+            return self._encode(known, outcome)
         if key is None or context.hidden_query:
             return self._encode(known, lane.sidecar.allow(context))
         lane.sidecar.count_allowed(context)

@@ -126,11 +126,10 @@ class QuickExchange:
     def _ask_policies(self, context: RequestContext, first: int, now: float) -> bool:
         """Go on behind the policies from the `first` one on, or answer what one responds."""
         self._context = context
-        for policy in self._known.plan.filters[first:]:
-            refusal = policy.request_filter(context)
-            if refusal is not None:
-                self._make_exchange(context).refuse(context, policy, refusal)
-                return True
+        refused = context.ask(self._known.plan.filters[first:])
+        if refused is not None:
+            self._make_exchange(context).refuse(context, *refused)
+            return True
         self._limit = context.limit_result
         if self._pass is not None and self._pass.consumer is not context.consumer:
             self._pass = self._course = None

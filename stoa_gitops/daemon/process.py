@@ -229,10 +229,7 @@ class Process:
             reloaded = f"{replace_credentials(self._credentials, new)}, {reloaded}"
             self._runtime.publish()
         except StoaGitopsError as error:
-            log.warning(
-                "SIGHUP: control token, webhook secret and tenant tokens stay as they were: %s",
-                error,
-            )
+            log.warning("SIGHUP: tokens and the webhook secret stay as they were: %s", error)
         log.info("SIGHUP: reloaded: %s", reloaded)
         self._operations.request_catalog_reload("SIGHUP")
         self._workers.mark_all(SETTINGS)

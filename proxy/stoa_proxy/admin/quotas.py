@@ -18,7 +18,6 @@ from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.quotas import QuotaCounters, QuotaKey
 from stoa_proxy.http.heads import RequestHead
-from stoa_proxy.policies.quota import Quota
 
 NAME: Final = "quotas"
 
@@ -126,12 +125,9 @@ class QuotaAdmin:
     def _limit(self, key: QuotaKey) -> int | None:
         """Return what the policy of a count allows now; None where there is none."""
         for policy in self._store.table.api(key.api).policies:
-            if (
-                isinstance(policy, Quota)
-                and policy.policy_id == key.policy
-                and policy.period == key.period
-            ):
-                return policy.requests
+            quota = policy.quota
+            if quota is not None and quota[:2] == (key.policy, key.period):
+                return quota[2]
         return None
 
 

@@ -188,6 +188,11 @@ class Policy:
         """Where it reads an API key, (`header` or `query`, name); None where it reads none."""
         return None
 
+    @property
+    def quota(self) -> tuple[str, str, int] | None:
+        """Its id, its period and the requests that it allows in one; None for what is no quota."""
+        return None
+
     def preflight_filter(self, head: RequestHead) -> Respond | None:
         """Refuse a CORS preflight, or let it pass (None). Runs before `preflight`."""
         return None

@@ -47,6 +47,11 @@ class Quota(Policy):
         """What it counts by."""
         return names_of(self.by)
 
+    @property
+    def quota(self) -> tuple[str, str, int]:
+        """What the admin API shows beside its counts."""
+        return self.policy_id, self.period, self.requests
+
     def repeat(self, context: PolicyContext) -> Repeat:
         """Return that it is counted: whom it counts for follows from headers and client."""
         counters = context.states.of(QuotaCounters)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from stoa_gitops.cli.remote import RemoteFailed, exchange
+from stoa_gitops.cli.remote import Endpoint, RemoteFailed
 from stoa_gitops.errors import GatewayUnreachable, UsageError
 from stoa_gitops.state_folder import runtime_file as runtime
 
@@ -18,8 +18,8 @@ _SECONDS: Final = 75.0
 class GatewayAdmin:
     """The embedded gateway of one running process; its token is in no message."""
 
-    def __init__(self, running: runtime.Runtime) -> None:
-        self._running = running
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
 
     @classmethod
     def find(cls, folder: Path) -> GatewayAdmin:
@@ -30,21 +30,15 @@ class GatewayAdmin:
                 "the embedded gateway is not running here: start `stoa-gitops run` with the same "
                 "--state"
             )
-        return cls(running)
+        return cls(Endpoint(running.gateway, running.admin_token, running.pid))
 
     def trace(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return how the gateway decides a request (docs/data-plane-admin.md, `/admin/trace`).
 
         Raises UsageError for what is no request, RemoteFailed for a gateway that does not trace.
         """
-        running = self._running
-        status, raw = exchange(
-            running,
-            running.gateway,
-            running.admin_token,
-            ("POST", "/admin/trace", json.dumps(request).encode()),
-            _SECONDS,
-        )
+        content = json.dumps(request).encode()
+        status, raw = self._endpoint.exchange("POST", "/admin/trace", content, _SECONDS)
         try:
             document = json.loads(raw)
         except ValueError:

@@ -19,7 +19,8 @@ EXAMPLES = {
   stoa-gitops events --follow --limit 0 --output jsonl | jq .message""",
     "snapshots": """examples:
   stoa-gitops snapshots --tenant acme
-  stoa-gitops snapshots --limit 1 --output json""",
+  stoa-gitops snapshots --limit 1 --output json
+  STOA_CONTROL_TOKEN_FILE=token stoa-gitops snapshots --control https://stoa.example.com""",
     "state": """examples:
   stoa-gitops state list --gateway kong-prod
   stoa-gitops state show kong-prod api/acme/billing
@@ -69,6 +70,12 @@ def add_snapshots(command: Parser) -> None:
     command.flag("tenant", metavar="NAME", about_default="all", help="only of this tenant")
     command.flag(
         "api", metavar="ID", about_default="all", help="only of this API, by its id on the gateway"
+    )
+    command.flag(
+        "control",
+        metavar="URL",
+        about_default="the process with --state",
+        help="address of a control API, which gets the token that STOA_CONTROL_TOKEN_FILE names",
     )
     _limit(command, "20", "errors")
     text_or_json(command)

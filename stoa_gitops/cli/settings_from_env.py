@@ -42,6 +42,21 @@ def read_credentials() -> ControlCredentials:
     return ControlCredentials(token, webhook, _tenant_tokens(control.tenant_tokens_file))
 
 
+def read_control_token() -> Secret:
+    """Read the token that a caller of a control API has: STOA_CONTROL_TOKEN, or its _FILE.
+
+    Raises UsageError, where there is none, too.
+    """
+    try:
+        settings = ControlSettings()
+    except ValidationError as error:
+        raise UsageError(_message(error)) from None
+    token = _secret("STOA_CONTROL_TOKEN", settings.token, settings.token_file, ControlSettings)
+    if token is None:
+        raise UsageError("set STOA_CONTROL_TOKEN_FILE, or STOA_CONTROL_TOKEN, to your token")
+    return token
+
+
 def _tenant_tokens(file: Path | None) -> TenantTokens:
     if file is None:
         return TenantTokens()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import socket
@@ -18,6 +19,7 @@ from tests.e2e.running import Running, command, environment, running
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "hunter2-of-the-query"
+TOKEN = "a-token-of-acme-that-stays-secret"
 BROKEN = """\
 apiVersion: gostoa.dev/v1alpha1
 kind: API
@@ -34,22 +36,49 @@ spec:
 """
 
 
-def run(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(state: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command("snapshots", *arguments, "--state", str(state)),
-        env=environment(),
+        env=environment(**variables),
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-async def page(process: Running, query: str = "") -> Any:
-    headers = {"Authorization": f"Bearer {process.control_token}"}
+async def ask(process: Running, path: str, token: str, method: str = "GET") -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(timeout=30, headers=headers) as client:
-        answer = await client.get(f"{process.control}/v1/snapshots{query}")
+        return await client.request(method, process.control + path)
+
+
+async def page(process: Running, query: str = "") -> Any:
+    answer = await ask(process, f"/v1/snapshots{query}", process.control_token)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+async def a_tenant_sees_its_own_alone(process: Running, own: Any, folder: Path) -> None:
+    """With its token, from where nothing but the address of the process is known."""
+    answer = await ask(process, "/v1/snapshots", TOKEN)
+    assert answer.json()["items"] == own
+    refused = [("GET", "/v1/snapshots?tenant=demo"), ("GET", "/v1/status"), ("GET", "/v1/audit")]
+    for method, path in (*refused, ("POST", "/v1/gateways/local/suspend")):
+        assert (await ask(process, path, TOKEN, method)).status_code == 403
+    file = folder / "token-of-acme"
+    file.write_text(f"{TOKEN}\n")
+    asked = ("--control", process.control, "--output", "json")
+    named = {"STOA_CONTROL_TOKEN_FILE": str(file)}
+    shown = run(folder / "none", *asked, **named)
+    assert shown.returncode == Exit.OK, shown.stderr
+    assert json.loads(shown.stdout)["items"] == own
+    other = run(folder / "none", *asked, "--tenant", "demo", **named)
+    assert (other.returncode, other.stdout) == (Exit.FAILED, "")
+    assert "403: the token is of another tenant" in other.stderr
+    wrong = run(folder / "none", *asked, STOA_CONTROL_TOKEN="a-token-of-nobody")
+    assert (wrong.returncode, wrong.stdout) == (Exit.FAILED, "")
+    assert TOKEN not in shown.stderr + other.stderr
+    assert "a-token-of-nobody" not in wrong.stderr
 
 
 @pytest.fixture
@@ -60,7 +89,7 @@ def closed_port() -> Iterator[int]:
         yield closed.getsockname()[1]
 
 
-async def test_an_error_is_seen_from_outside_and_outlives_the_process(
+async def test_an_error_is_seen_from_outside_by_its_tenant_and_outlives_the_process(
     tmp_path: Path, closed_port: int
 ) -> None:
     catalog, state = tmp_path / "catalog", tmp_path / "state"
@@ -72,7 +101,10 @@ async def test_an_error_is_seen_from_outside_and_outlives_the_process(
         folder.mkdir()
         text = BROKEN.replace("{tenant}", tenant).replace("{port}", str(closed_port))
         (folder / "api.yaml").write_text(text)
-    async with running(catalog, state, ACME_MOBILE_KEY="k") as process:
+    tenants = tmp_path / "tenant-tokens"
+    tenants.write_text(f"acme {hashlib.sha256(TOKEN.encode()).hexdigest()}\n")
+    variables = {"ACME_MOBILE_KEY": "k", "STOA_CONTROL_TENANT_TOKENS_FILE": str(tenants)}
+    async with running(catalog, state, **variables) as process:
         for tenant in ("acme", "demo"):
             path = f"/apis/{tenant}/broken/x?key={SECRET}"
             await process.answers(path, lambda answer: answer.status_code == 502)
@@ -82,12 +114,14 @@ async def test_an_error_is_seen_from_outside_and_outlives_the_process(
         shown = run(state, "--tenant", "acme", "--output", "json")
         assert shown.returncode == Exit.OK, shown.stderr
         assert json.loads(shown.stdout)["items"] == [found]
+        await a_tenant_sees_its_own_alone(process, [found], tmp_path)
         text = run(state).stdout
         assert "502  GET /apis/demo/broken/x?key=[redacted]" in text
         assert "no answer from a backend: unreachable" in text
         assert SECRET not in text + shown.stdout
         assert run(state, "--tenant", "nobody").stdout == "No errors are known.\n"
         assert run(state, "--limit", "501").returncode == Exit.USAGE
+    assert TOKEN not in process.log.read_text()
     assert SECRET.encode() not in (state / "gateway-snapshots.db").read_bytes()
     async with running(catalog, state, ACME_MOBILE_KEY="k") as process:
         assert [one["tenantId"] for one in (await page(process))["items"]] == ["demo", "acme"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import http.server
 import os
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +14,11 @@ from typing import ClassVar
 
 import pytest
 
-from stoa_gitops.cli.remote import Remote, RemoteFailed, find
+from stoa_gitops.cli.remote import Endpoint, Remote, RemoteFailed, at, find
 from stoa_gitops.errors import UsageError
 from stoa_gitops.state_folder import lock as state_lock
 from stoa_gitops.state_folder import runtime_file as runtime
+from tests.pki import Authority
 
 TOKEN = "a-token-that-stays-secret"
 
@@ -39,15 +42,19 @@ class Canned(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def answering(status: int, body: bytes) -> Iterator[Remote]:
+def answering(status: int, body: bytes, tls: ssl.SSLContext | None = None) -> Iterator[Remote]:
     handler = type("Handler", (Canned,), {"status": status, "body": body})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         url = f"http://127.0.0.1:{server.server_address[1]}"
-        yield Remote(runtime.Runtime(os.getpid(), url, control_token=TOKEN))
-        server.shutdown()
-        thread.join()
+        try:
+            yield Remote(Endpoint(url, TOKEN, os.getpid()))
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_document_is_returned() -> None:
@@ -100,3 +107,56 @@ def test_a_process_is_found_by_its_file_while_it_lives(tmp_path: Path) -> None:
         assert found.address == "http://127.0.0.1:9"
         (tmp_path / "runtime.json").write_text("{")
         assert find(tmp_path) is None
+
+
+def test_a_process_elsewhere_is_asked_with_the_path_that_its_address_has() -> None:
+    with answering(200, b'{"a": 1}') as here:
+        asked: list[str] = []
+        remote = at(f"{here.address}/control/", TOKEN)
+        with pytest.MonkeyPatch.context() as patch:
+            send = http.client.HTTPConnection.request
+
+            def note(self: object, method: str, path: str, *rest: object) -> None:
+                asked.append(path)
+                send(self, method, path, *rest)  # type: ignore[arg-type]
+
+            patch.setattr(http.client.HTTPConnection, "request", note)
+            assert remote.get("/v1/snapshots") == {"a": 1}
+    assert asked == ["/control/v1/snapshots"]
+    with pytest.raises(RemoteFailed, match="does not answer") as caught:
+        remote.get("/v1/snapshots")
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://stoa.example.com", "plain text"),
+        ("http://192.0.2.1:8000", "plain text"),
+        ("stoa.example.com", "no address"),
+        ("ftp://stoa.example.com", "no address"),
+        ("https://me:word@stoa.example.com", "no address"),
+        ("https://stoa.example.com?tenant=acme", "no address"),
+        ("https://stoa.example.com:99999", "no address"),
+    ],
+)
+def test_an_address_that_would_give_the_token_away_is_refused(url: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        at(url, TOKEN)
+    assert "word" not in str(caught.value)
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_token_goes_to_who_proves_its_name_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    shown = authority.issue("server", "localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(shown.certificate_file, shown.key_file)
+    with answering(200, b'{"a": 1}', context) as here:
+        remote = at(here.address.replace("http://127.0.0.1", "https://localhost"), TOKEN)
+        with pytest.raises(RemoteFailed, match="SSLCertVerificationError"):
+            remote.get("/v1/snapshots")
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+        assert remote.get("/v1/snapshots") == {"a": 1}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import resource
 from pathlib import Path
 
 import pytest
 
 from stoa_gitops.cli import settings_from_env
+from stoa_gitops.control.tenant_tokens import NO_TENANTS
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.secret import Secret
 
 VARIABLES = ("STOA_CONTROL_TOKEN", "STOA_GIT_WEBHOOK_SECRET")
+TENANTS = "STOA_CONTROL_TENANT_TOKENS_FILE"
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +22,7 @@ def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(f"{name}_FILE", raising=False)
+    monkeypatch.delenv(TENANTS, raising=False)
 
 
 def test_files_are_read_anew_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +67,61 @@ def test_a_secret_that_is_given_twice_is_refused(
     monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "file"))
     with pytest.raises(UsageError, match="both set"):
         settings_from_env.read_credentials()
+
+
+def test_tokens_of_tenants_are_read_anew_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "tenants"
+    assert settings_from_env.read_credentials().tenant_tokens == NO_TENANTS
+    monkeypatch.setenv(TENANTS, str(file))
+    for tenant in ("acme", "rival"):
+        file.write_text(f"{tenant} {hashlib.sha256(b'a-token').hexdigest()}\n")
+        assert settings_from_env.read_credentials().tenant_tokens.find(b"a-token") == tenant
+    file.write_text("")
+    assert settings_from_env.read_credentials().tenant_tokens == NO_TENANTS
+    monkeypatch.setenv(TENANTS, "")
+    assert settings_from_env.read_credentials().tenant_tokens == NO_TENANTS
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"acme a-token-in-clear", "line 1 is not"),
+        (b"\xff" * 9, "no text"),
+        (b"#" * 65_537, "bytes"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_file_of_tenants_that_makes_no_sense_is_named_and_not_shown(
+    content: bytes | None, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "tenants"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv(TENANTS, str(file))
+    with pytest.raises(UsageError, match=words) as raised:
+        settings_from_env.read_credentials()
+    assert str(raised.value).startswith(f"{TENANTS} {file}")
+    assert "a-token-in-clear" not in str(raised.value)
+
+
+def test_who_calls_a_control_api_has_one_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="set STOA_CONTROL_TOKEN_FILE"):
+        settings_from_env.read_control_token()
+    (tmp_path / "token").write_text("a-token-of-acme\n")
+    monkeypatch.setenv("STOA_CONTROL_TOKEN_FILE", str(tmp_path / "token"))
+    assert settings_from_env.read_control_token() == Secret("a-token-of-acme")
+    monkeypatch.setenv("STOA_CONTROL_TOKEN", "a-token-of-acme")
+    with pytest.raises(UsageError, match="both set"):
+        settings_from_env.read_control_token()
+    monkeypatch.delenv("STOA_CONTROL_TOKEN_FILE")
+    assert settings_from_env.read_control_token() == Secret("a-token-of-acme")
+    monkeypatch.setenv("STOA_CONTROL_TOKEN", "two words")
+    with pytest.raises(UsageError, match="STOA_CONTROL_TOKEN: a control token is one word"):
+        settings_from_env.read_control_token()
 
 
 def test_the_embedded_gateway_has_the_bounds_of_one_that_runs_alone(

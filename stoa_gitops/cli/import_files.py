@@ -148,6 +148,8 @@ def _print_remarks(plan: FilesPlan, *, is_dry: bool) -> None:
         print(style.safe(line), file=sys.stderr)
     for line in unmapped_lines(plan.unmapped):
         print(line, file=sys.stderr)
+    if plan.note:
+        print(style.safe(plan.note), file=sys.stderr)
     for key, names in plan.placeholders.items():
         print(f"{key}: set {', '.join(names)} before you apply it", file=sys.stderr)
     counts = ", ".join(

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 VENDOR_FORMS: Final = ("kong", "gravitee")
 """Forms whose files the adapter of that type reads."""
 
+# Of the option `adoptTenant` where no document says one.
+_ANY_TENANT: Final = "default"
+
 
 @dataclass(frozen=True, slots=True)
 class FilesRequest:
@@ -84,6 +87,22 @@ class FilesPlan:
     def is_refused(self) -> bool:
         """Whether a document is not written."""
         return any(one.outcome is Outcome.REFUSED for one in self.result.files)
+
+    @property
+    def note(self) -> str:
+        """What to know of what is left out, where the gateway is of another type than the files.
+
+        Empty where it is not, and where nothing is left out.
+        """
+        gateway = self.gateway
+        if gateway is None or self.form not in VENDOR_FORMS or not self.unmapped:
+            return ""
+        if gateway.gateway_type == self.form:
+            return ""
+        return (
+            f"What stays, or changes when it is adopted, is on the {self.form} gateway that the"
+            f" file describes: {gateway.name} gets what the documents say, and nothing else."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +157,13 @@ def plan_files(request: FilesRequest, state: Path) -> FilesPlan:
 
 
 def _with_tenant(instance: GatewayInstance, name: str, catalog: Catalog) -> GatewayInstance:
-    """Return a gateway with a tenant for what a file of Kong names none for."""
-    known = sorted(catalog.tenants)
-    if not name and ("adoptTenant" in instance.options or len(known) != 1):
+    """Return a gateway with a tenant for what a file of Kong names none for.
+
+    The gateway's own choice wins over the only tenant; the options of a Kong have a value also
+    where its document has none.
+    """
+    is_chosen = instance.options.get("adoptTenant", _ANY_TENANT) != _ANY_TENANT
+    if not name and (is_chosen or len(catalog.tenants) != 1):
         return instance
     tenant = choose_tenant(catalog, name)
     return replace(instance, options={**instance.options, "adoptTenant": tenant})
@@ -224,7 +247,7 @@ def write_files(plan: FilesPlan) -> Iterator[Path]:
             continue
         yield file
     rest = {plan.record: _record(plan).to_text().encode()}
-    page = notes_page(plan.folder.read(NOTES), _section(plan), plan.shown, plan.unmapped)
+    page = notes_page(plan.folder.read(NOTES), _section(plan), plan.shown, plan.unmapped, plan.note)
     if page is not None:
         rest = {NOTES: page, **rest}
     for path, data in rest.items():

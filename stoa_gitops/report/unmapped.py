@@ -35,7 +35,7 @@ import from the same place writes its section again.
 _SECTION_HEAD: Final = """\
 ## Imported from `{source}`
 
-| object | there | value | what happens |
+{note}| object | there | value | what happens |
 |---|---|---|---|
 """
 
@@ -54,11 +54,12 @@ def unmapped_lines(unmapped: Iterable[Unmapped]) -> Iterator[str]:
 
 
 def notes_page(
-    before: bytes | None, name: str, source: str, unmapped: Sequence[Unmapped]
+    before: bytes | None, name: str, source: str, unmapped: Sequence[Unmapped], note: str = ""
 ) -> bytes | None:
     """Return the page of a catalog with the section of one import in it; None where there is none.
 
-    The sections of other imports stay; a page of an earlier version has none and is replaced.
+    `note` is what to know before the table of the section is read. The sections of other imports
+    stay; a page of an earlier version has none and is replaced.
     """
     text = (before or b"").decode("utf-8", "replace")
     sections = dict(_SECTION.findall(text))
@@ -66,6 +67,7 @@ def notes_page(
         return None
     rows = "".join(f"{_row(item)}\n" for item in unmapped)
     head = _SECTION_HEAD.replace("`{source}`", code_span(source, _ROOM))
+    head = head.replace("{note}", f"{note}\n\n" if note else "")
     sections[name] = f"{head}{rows or _ALL_IS_SAID}"
     body = "\n".join(
         f"<!-- imported: {key} -->\n{sections[key]}<!-- end -->\n" for key in sorted(sections)

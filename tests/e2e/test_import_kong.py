@@ -70,6 +70,48 @@ def test_a_file_of_deck_becomes_documents_for_any_gateway(
     capsys.readouterr()
 
 
+@pytest.mark.parametrize(
+    ("options", "arguments", "tenant"),
+    [
+        ("", (), "globex"),
+        ("", ("--gateway", "local"), "globex"),
+        (", options: {adoptTenant: acme}", (), "acme"),
+        (", options: {adoptTenant: acme}", ("--tenant", "initech"), "initech"),
+    ],
+)
+def test_what_names_no_tenant_is_of_the_only_one_unless_somebody_chose_another(
+    options: str, arguments: tuple[str, ...], tenant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = Path("catalog")
+    (catalog / "tenants/globex").mkdir(parents=True)
+    (catalog / "tenants/globex/tenant.yaml").write_text(
+        "apiVersion: gostoa.dev/v1alpha1\nkind: Tenant\nmetadata: {name: globex}\n"
+        "spec: {displayName: Globex}\n"
+    )
+    edge = catalog / "gateways/edge.yaml"
+    edge.write_text(edge.read_text().replace("example'", f"example'{options}"))
+    Path("kong.yaml").write_text(KONG.replace("acme.shop", "shop"))
+    assert imported(capsys, *arguments)["imports"][0]["api"] == f"api/{tenant}/shop"
+
+
+def test_for_a_gateway_of_another_type_nothing_is_said_to_be_adopted_or_to_stay_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    keyed = KONG.replace("{name: bot-detection}", "{name: key-auth}")
+    Path("kong.yaml").write_text(
+        f"{keyed}consumers:\n  - username: acme.app\n    keyauth_credentials: [{{key: k-1}}]\n"
+    )
+    assert main(["import", "kong", "kong.yaml", "--gateway", "local"]) == Exit.OK
+    note = "is on the kong gateway that the file describes: local gets what the documents say"
+    assert note in capsys.readouterr().err
+    assert note in Path("catalog/NOT-EXPRESSED.md").read_text()
+    application = Path("catalog/tenants/acme/applications/app.yaml").read_text()
+    assert "# No credential is copied: set ACME_APP_KEY before you apply this.\n" in application
+    api = Path("catalog/tenants/acme/apis/shop/api.yaml").read_text()
+    assert api.startswith("# Not all is as it was, see NOT-EXPRESSED.md: ")
+    assert "adopt" not in application + api
+
+
 def test_an_import_over_an_earlier_one_keeps_what_a_person_changed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -88,7 +88,7 @@ def propose(
             draft.path,
             draft.document,
             draft.key,
-            _comment(draft, changing.get(str(draft.key), [])),
+            _comment(draft, changing.get(str(draft.key), []), is_adopted=not closes),
         )
         for draft in drafts
     ]
@@ -195,7 +195,7 @@ def _tenants(catalog: Catalog, drafts: Sequence[Draft], gateway: str) -> dict[st
     }
 
 
-def _comment(draft: Draft, changing: Sequence[str]) -> str:
+def _comment(draft: Draft, changing: Sequence[str], *, is_adopted: bool) -> str:
     lines = []
     if changing:
         more = (
@@ -204,7 +204,8 @@ def _comment(draft: Draft, changing: Sequence[str]) -> str:
             else ""
         )
         named = ", ".join(_plain(field) for field in changing[:_FIELDS_IN_COMMENT])
-        lines.append(f"Adopting this changes what requests do, see {NOTES}: {named}{more}")
+        what = "Adopting this changes what requests do" if is_adopted else "Not all is as it was"
+        lines.append(f"{what}, see {NOTES}: {named}{more}")
     if draft.missed:
         reason = _plain("; ".join(draft.missed))
         is_closed = draft.spec.get("active") is False
@@ -217,6 +218,8 @@ def _comment(draft: Draft, changing: Sequence[str]) -> str:
         names = ", ".join(draft.placeholders)
         lines.append(
             f"A gateway does not give credentials back: set {names} before you adopt this."
+            if is_adopted
+            else f"No credential is copied: set {names} before you apply this."
         )
     return "".join(f"# {line}\n" for line in lines)
 

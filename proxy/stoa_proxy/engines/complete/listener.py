@@ -61,7 +61,8 @@ class Listener:
     """Accepts connections and gives each a protocol of `make_protocol`, by `beginnings`.
 
     `close_idle` is called when none can be accepted for want of descriptors or memory; it is tried
-    again after `pause_seconds`. An `acceptor` accepts in another way.
+    again after `pause_seconds`. An `acceptor` accepts in another way. Of a client that takes
+    nothing in `write_seconds` the system ends the connection, where it can.
     """
 
     def __init__(
@@ -73,7 +74,9 @@ class Listener:
         beginnings: Beginnings | None = None,
         acceptor: Acceptor | None = None,
         pause_seconds: float = _PAUSE_SECONDS,
+        write_seconds: float | None = None,
     ) -> None:
+        self._write_seconds = write_seconds
         self._close_idle = close_idle
         self._pause_seconds = pause_seconds
         self._throttled_log = ThrottledLog(_log, clock)
@@ -92,6 +95,7 @@ class Listener:
         self._sockets = await bind(host, port, shares_port=shares_port)
         for listening in self._sockets:
             self._acceptor.prepare(listening)
+            self._bound_silence(listening)
             listening.listen(_BACKLOG)
             self._resume(listening)
         self._beginnings.start()
@@ -109,6 +113,17 @@ class Listener:
             listening.close()
         self._sockets = []
         await self._beginnings.stop()
+
+    def _bound_silence(self, listening: socket.socket) -> None:
+        """End connections whose client takes nothing, also those that are closed already.
+
+        A transport waits without end for what is left to send, and says so (`SlowClientGuard`) of
+        more than 64 KiB only. Accepted sockets have the options of the one that listens.
+        """
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is not None and self._write_seconds is not None:
+            milliseconds = min(max(1, round(self._write_seconds * 1000)), 2**31 - 1)
+            listening.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
 
     def _resume(self, listening: socket.socket) -> None:
         self._timers.pop(listening, None)

@@ -155,6 +155,7 @@ class AiohttpEngine(Engine):
             self._clock,
             beginnings=beginnings,
             acceptor=self._make_acceptor(beginnings),
+            write_seconds=self._config.write_seconds,
         )
         try:
             if certificates is not None:

@@ -283,6 +283,32 @@ async def test_80_idle_clients_of_a_process_with_64_files_hinder_nobody() -> Non
     assert len(told) == 2, rest
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="for want of the option")
+async def test_a_client_that_never_reads_the_last_of_a_response_ends(upstream: Upstream) -> None:
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response(body=b"x" * 60_000)
+
+    upstream.answer = answer
+    async with running(write_seconds=0.3) as api:
+        await api.route(upstream.url)
+        await api.session.close()
+        engine = api.gateway._engine
+        for listening in engine._listener._sockets:
+            # So little that what is left is in the transport, and below what it calls much.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", api.gateway.port))
+            await loop.sock_sendall(
+                client, CALL.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+            )
+            async with asyncio.timeout(30):
+                while not upstream.seen or len(engine._server.shares):
+                    await asyncio.sleep(0.02)
+
+
 def test_the_bound_is_read_from_the_environment() -> None:
     assert config_from_env({}).max_connections is None
     assert config_from_env({"STOA_MAX_CONNECTIONS": "50"}).max_connections == 50

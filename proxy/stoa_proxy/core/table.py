@@ -54,6 +54,12 @@ class Node:
         """Whether no route ends here or below."""
         return not self.children and not self.routes and self.parameter is None
 
+    def below(self) -> Iterator[Node]:
+        """Yield the nodes of one more segment."""
+        yield from self.children.values()
+        if self.parameter is not None:
+            yield self.parameter
+
     def child(self, segment: str | None) -> Node | None:
         """Return the node of one more segment of a prefix."""
         return self.parameter if segment is None else self.children.get(segment)
@@ -182,7 +188,7 @@ class RoutingTable:
         nodes = [self.root]
         while nodes:
             yield from nodes
-            nodes = [child for node in nodes for child in node.children.values()]
+            nodes = [child for node in nodes for child in node.below()]
         for items in (self.routes, self.apis, self.consumers):
             yield from items.values()
 

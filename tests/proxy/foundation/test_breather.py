@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from stoa_proxy.core.table import Node, RoutingTable
@@ -49,11 +50,12 @@ async def test_objects_that_hold_each_other_are_freed_one_by_one(
 
 def test_the_parts_of_a_table_are_all_that_it_holds_each_before_what_is_below_it() -> None:
     routes = [route(f"/a/b{number % 7}/c{number}", f"r{number}") for number in range(40)]
+    routes.append(replace(route("/", "parameter"), prefix=("a", None, "c")))
     table = RoutingTable.from_routes(routes)
     parts = list(table.parts())
     nodes = [part for part in parts if isinstance(part, Node)]
-    assert len(nodes) == 1 + 1 + 7 + 40
+    assert len(nodes) == 1 + 1 + 7 + 40 + 2
     places = {id(node): place for place, node in enumerate(nodes)}
     for node in nodes:
-        assert all(places[id(node)] < places[id(child)] for child in node.children.values())
+        assert all(places[id(node)] < places[id(child)] for child in node.below())
     assert [part for part in parts if not isinstance(part, Node)] == list(table.routes.values())

@@ -161,13 +161,12 @@ class Arrival:
 
     def end_quick(self) -> None:
         """Close behind a response that is sent, or wait for the next request."""
-        self._is_at_work = False
+        self._is_at_work, self._has_served = False, True
         if self._is_lost:
             self.close()
         elif self._unsent:
             self.grow()
         elif not self.is_closing:
-            self._has_served = True
             self._arrivals.rest(self)
         elif ioctl(self.number, FIONREAD, _NOTHING) == _NOTHING:
             self.close()
@@ -246,6 +245,7 @@ class Arrival:
         engine.shares.replace(self, connection, has_spoken=self._is_at_work or self._has_served)
         self._arrivals.forget(self)
         connection.is_closing = self.is_closing
+        connection.has_served = self._has_served
         self.quick.move_to(connection)
         if self._is_at_work:
             connection.take_over(self.quick, self.deadline, self._data)

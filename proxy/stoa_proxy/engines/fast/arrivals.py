@@ -171,5 +171,9 @@ class Arrivals:
 def _uncorked(number: int) -> socket.socket:
     """Return the socket of a connection, which sends what it is given at once."""
     found = socket.socket(fileno=number)
-    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+    try:
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+    except OSError:
+        found.detach()  # whoever has the number closes it, once
+        raise
     return found

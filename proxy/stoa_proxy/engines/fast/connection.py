@@ -37,12 +37,12 @@ class FastConnection(ClientLink):
 
     A request that is not usual goes to aiohttp's protocol, with the connection and all its bytes
     from there on. `is_held` is whether the body of the current request has to wait, and `was_held`
-    whether it had to lately.
+    whether it had to lately; `has_served` is whether a request has begun on it.
     """
 
     __slots__ = (
-        "_arrival", "_body", "_framing", "_has_served", "_is_deaf", "_pending", "_quick",
-        "_working", "is_held", "was_held",
+        "_arrival", "_body", "_framing", "_is_deaf", "_pending", "_quick", "_working", "has_served",
+        "is_held", "was_held",
     )  # fmt: skip
 
     _quick: QuickExchange | QuickCheck | None
@@ -59,7 +59,7 @@ class FastConnection(ClientLink):
         self._body: ChunkDecoder | None = None
         self._pending = b""
         self._working: asyncio.Handle | None = None
-        self._is_deaf = self._has_served = self.is_held = self.was_held = False
+        self._is_deaf = self.has_served = self.is_held = self.was_held = False
         super().connection_made(transport)
         arrival, self._arrival = self._arrival, None
         if arrival is not None:
@@ -72,7 +72,7 @@ class FastConnection(ClientLink):
     def take_over(self, quick: QuickExchange, deadline: float, pending: bytes) -> None:
         """Go on with a usual request at work, behind which `pending` came."""
         self._exchange = quick
-        self._has_served = True
+        self.has_served = True
         self._pending = pending
         self.timer.set(deadline)
 
@@ -128,12 +128,12 @@ class FastConnection(ClientLink):
         self._exchange = quick
         self.is_closing = is_last
         self.engine.shares.touch(self)
-        self._has_served = True
+        self.has_served = True
         self.timer.set(deadline)
 
     def note_served(self) -> None:
         """Wait for the next request behind a response that was sent at once."""
-        self._has_served = True
+        self.has_served = True
         self.timer.set(self.engine.loop.time() + self.engine.keepalive_seconds)
 
     def end_quick(self) -> None:
@@ -195,7 +195,7 @@ class FastConnection(ClientLink):
             self.close_slowly()
             return b""
         if not head:
-            if is_first and self._has_served:
+            if is_first and self.has_served:
                 self.wait(self.engine.head_seconds)  # of the first the connection's beginning
             return b""
         parsed = parse_head(head)
@@ -214,7 +214,7 @@ class FastConnection(ClientLink):
     def _begin(self, parsed: ParsedHead) -> None:
         engine, fields = self.engine, parsed.fields
         self.timer.clear()
-        self._has_served = True
+        self.has_served = True
         self.is_closing = self.is_closing or fields.is_last
         has_body = self._framing.is_inside_body
         peer = self.client_address

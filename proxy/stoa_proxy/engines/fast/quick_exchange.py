@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast
 
-from stoa_proxy.core.exchange import CallNote, Forward, RequestContext
+from stoa_proxy.core.exchange import Forward, RequestContext
 from stoa_proxy.core.limit_headers import limit_lines
 from stoa_proxy.core.limits import LimitResult
-from stoa_proxy.core.match import build_target
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.engines.complete.upstream.connection import UpstreamConnection
 from stoa_proxy.engines.complete.upstream.pool import Pool
@@ -17,15 +18,23 @@ from stoa_proxy.engines.fast.call import UpstreamCall
 from stoa_proxy.engines.fast.exchange import Exchange
 from stoa_proxy.engines.fast.quick import KnownRequest, PassKey, QuickLane
 from stoa_proxy.engines.fast.quick_link import QuickLink
-from stoa_proxy.engines.fast.quick_routes import Course, Pass, Place, Tail, encode_tail
+from stoa_proxy.engines.fast.quick_routes import (
+    Course,
+    Pass,
+    Place,
+    Tail,
+    encode_tail,
+    note_call,
+)
 from stoa_proxy.engines.fast.upload import Upload
-from stoa_proxy.engines.fast.upstream import FastUpstream, fast_end
+from stoa_proxy.engines.fast.upstream import FastUpstream, Receiver, fast_end
 from stoa_proxy.http.heads import RequestTrace
 from stoa_proxy.http.trace_context import parse_state, split_parent, trace_lines
 
 if TYPE_CHECKING:
     from stoa_proxy.engines.fast.connection import FastConnection
 
+_log = logging.getLogger("stoa_proxy.engine")
 _STATE: Final = frozenset({"tracestate"})
 _LAST: Final = b"Connection: close\r\n\r\n"
 
@@ -227,7 +236,7 @@ class QuickExchange:
             or link.is_write_paused
             or (known.has_limits and limit is not None)
         ):
-            link.carry(partial(self._receive_unusual, data))
+            link.carry(partial(self._tell, lambda receiver: receiver.receive(data)))
             return
         if limit is None and not link.is_closing:
             link.write(known.head + data[start:])
@@ -236,9 +245,6 @@ class QuickExchange:
             end = _LAST if link.is_closing else b"\r\n"
             link.write(b"%b%b%b%b" % (known.sent, lines, end, data[start:]))
         self._complete(known.status, len(data) - start)
-
-    def _receive_unusual(self, data: bytes) -> None:
-        self._promote()[1].receive(data)
 
     def _complete(self, status: int, sent: int) -> None:
         """End a request whose response is sent."""
@@ -257,7 +263,7 @@ class QuickExchange:
         context = self._context
         if context is not None:
             self._context = None
-            self._note_call(context, place, status)
+            note_call(context, place.backend, status)
             pipeline.metrics.upstream_seconds.observe(seconds)
             pipeline.log_request(context, status, seconds, 0, sent)
         else:
@@ -273,23 +279,24 @@ class QuickExchange:
                     log(request.method, request.target)(status, seconds)
         self._link.end_quick()
 
-    def _note_call(self, context: RequestContext, place: Place, status: int) -> None:
-        """Note the call of a request that is recorded, as `core.attempts` does it."""
-        trace, route = context.head.trace, context.route
-        if trace is None or not trace.is_recorded:
-            return
-        target = build_target(place.backend, context.path, context.depth, strip=route.strip_path)
-        now = context.clock.monotonic()
-        note = CallNote(target, trace.started, now, status, trace.client_id)
-        context.noted.calls.append(note)
-
     def lose(self, *, in_order: bool) -> None:
         """Learn that the connection to the upstream has ended."""
-        self._link.carry(lambda: self._promote()[1].lose(in_order=in_order))
+        self._link.carry(partial(self._tell, lambda receiver: receiver.lose(in_order=in_order)))
 
     def fail(self, error: Exception) -> None:
-        """Learn of an error of ours."""
-        self._link.carry(lambda: self._promote()[1].fail(error))
+        """Learn of an error of ours; one behind the response ends the client's connection."""
+        if self._is_sent:
+            self._link.carry(partial(self._tell, lambda receiver: receiver.fail(error)))
+            return
+        _log.error("unexpected error in a request", exc_info=error)
+        self._link.abort()
+
+    def _tell(self, tell: Callable[[Receiver], None]) -> None:
+        """Tell the call, unless it has ended: what was carried before may have made one."""
+        assert self._end is not None, "its connection calls"
+        receiver = self._promote()[1] if self._is_sent else self._end.receiver
+        if receiver is not None:
+            tell(receiver)
 
     def pause_body(self) -> None:
         """Do nothing: there is no body."""

@@ -32,6 +32,10 @@ class QuickLink(Protocol):
         """Go on behind a response that is sent."""
         ...
 
+    def abort(self) -> None:
+        """Close at once and give everything back."""
+        ...
+
     def carry(self, step: Callable[[], None]) -> None:
         """Do what needs an `Exchange`, or its like, for the request at work."""
         ...

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from stoa_proxy.core.backend import Backend
-from stoa_proxy.core.exchange import RequestContext
+from stoa_proxy.core.exchange import CallNote, RequestContext
+from stoa_proxy.core.match import build_target
 from stoa_proxy.core.model import Consumer, Route
 from stoa_proxy.core.policy import LogEnd, Policy, Repeat, RepeatLog
 from stoa_proxy.core.table import RoutingTable
@@ -191,3 +192,13 @@ def encode_tail(pipeline: Pipeline, context: RequestContext, backend: Backend) -
     head, _ = encode_head(context.head.method, forward.target, headers, has_body=False)
     tail = head.partition(b"\r\n")[2]
     return tail[:-2] if is_traced else tail
+
+
+def note_call(context: RequestContext, backend: Backend, status: int) -> None:
+    """Note the call of a request that is recorded, as `core.attempts` does it."""
+    trace, route = context.head.trace, context.route
+    if trace is None or not trace.is_recorded:
+        return
+    target = build_target(backend, context.path, context.depth, strip=route.strip_path)
+    now = context.clock.monotonic()
+    context.noted.calls.append(CallNote(target, trace.started, now, status, trace.client_id))

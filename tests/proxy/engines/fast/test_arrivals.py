@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from stoa_proxy.engines.complete.beginnings import Beginnings
@@ -283,4 +284,78 @@ async def test_an_error_of_ours_ends_one_connection(
             patch.setattr(QuickLane, "find_response", lambda *_: 1 / 0)
             assert (await exchange(api.gateway.port, CLOSE)).startswith(b"HTTP/1.1 500")
         assert (await exchange(api.gateway.port, CLOSE)).endswith(b"ok")
+        await until(lambda: is_empty(api))
+
+
+@pytest.mark.parametrize("first", [CLOSE, KEPT])
+async def test_an_error_behind_a_response_is_not_answered(
+    monkeypatch: pytest.MonkeyPatch, first: bytes
+) -> None:
+    async with warm(Upstream()) as api:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        if first == KEPT:  # the next one's connection has a transport
+            for _ in range(2):
+                writer.write(KEPT)
+                await read_head(reader)
+                assert await reader.readexactly(2) == b"ok"
+        with monkeypatch.context() as patch:
+            patch.setattr(api.gateway._engine.pipeline, "count_forwarded", lambda *_: 1 / 0)
+            writer.write(first)
+            async with asyncio.timeout(30):
+                received = await reader.read()
+        assert received.count(b"HTTP/1.1 ") == 1
+        assert received.endswith(b"\r\n\r\nok")
+        writer.close()
+        await until(lambda: is_empty(api))
+        assert (await exchange(api.gateway.port, CLOSE)).endswith(b"ok")
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_an_upstream_that_ends_while_a_connection_grows_is_met_once(
+    monkeypatch: pytest.MonkeyPatch, *, is_whole: bool
+) -> None:
+    upstream = Upstream()
+    async with warm(upstream) as api:
+        may_open = asyncio.Event()
+        begin = Beginnings._open
+
+        async def wait(*args: Any) -> None:
+            await may_open.wait()
+            await begin(*args)
+
+        monkeypatch.setattr(Beginnings, "_open", wait)
+        upstream.answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nok" % (
+            2 if is_whole else 3
+        )
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        writer.write(KEPT)
+        growing = api.gateway._engine._arrivals._growing
+        await until(lambda: growing and next(iter(growing))._steps)
+        steps = next(iter(growing))._steps
+        # As one behind TLS does that was told the end with the response.
+        next(iter(growing)).quick._end.transport.abort()
+        await until(lambda: len(steps) == 2)
+        may_open.set()
+        await until(lambda: not growing)
+        async with asyncio.timeout(30):
+            if is_whole:
+                writer.write(CLOSE.replace(b"/a", b"/none"))
+            received = await reader.read()
+        assert received.count(b"HTTP/1.1 200 OK") == 1
+        assert received.count(b"HTTP/1.1 404") == received.count(b"HTTP/1.1 ") - 1 == is_whole
+        writer.close()
+        await until(lambda: is_empty(api))
+        assert api.gateway._engine.client.pool.users == 0
+
+
+async def test_the_head_of_a_second_request_has_the_time_of_a_head() -> None:
+    async with warm(Upstream(), head_seconds=0.2) as api:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        async with asyncio.timeout(30):
+            writer.write(KEPT)
+            await read_head(reader)
+            assert await reader.readexactly(2) == b"ok"
+            writer.write(b"GET /a HTTP")
+            assert await reader.read() == b""
+        writer.close()
         await until(lambda: is_empty(api))

@@ -12,10 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig, config_from_env, unknown_variables
 from stoa_proxy.control_plane_config import start_warnings
-from stoa_proxy.engine_choice import choose_loop
 from stoa_proxy.errors import ConfigInvalid, ListenFailed
 from stoa_proxy.foundation.allocator import tune_malloc
 from stoa_proxy.foundation.descriptors import raise_descriptor_limit
@@ -57,6 +55,9 @@ def main(words: Sequence[str] | None = None) -> int:
     if os.environ.get("STOA_GATEWAY_MODE", "").strip() == "edge-mcp":
         _log.warning("APIs only: MCP, OAuth and LLM paths are not part of this gateway")
     try:
+        # Here, because it takes its time: Ctrl-C meanwhile ends the start without a traceback.
+        from stoa_proxy.engine_choice import choose_loop
+
         for warning in start_warnings(os.environ):
             _log.warning("%s", warning)
         config = with_state_dir(config_from_env(os.environ), os.environ)
@@ -73,6 +74,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except ListenFailed as error:
         _log.error("%s: STOA_HOST and STOA_PORT choose another address", error)
         return 1
+    except KeyboardInterrupt:  # while it starts; later a signal lets requests end first
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,6 +110,8 @@ def with_state_dir(config: ProxyConfig, env: Mapping[str, str]) -> ProxyConfig:
 
 
 async def _serve(config: ProxyConfig) -> int:
+    from stoa_proxy.app import Gateway  # as above
+
     gateway = Gateway(config)
     stopped: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
 

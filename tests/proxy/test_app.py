@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from stoa_proxy.__main__ import with_state_dir
+from stoa_proxy.__main__ import main, with_state_dir
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import VARIABLES, ProxyConfig, config_from_env, unknown_variables
 from stoa_proxy.control_plane_config import start_warnings
@@ -431,3 +431,14 @@ async def test_what_is_cut_off_has_no_second_term(upstream: Upstream) -> None:
             await api.gateway.stop(3.0)
         with pytest.raises(aiohttp.ClientError):
             await call
+
+
+def test_ctrl_c_while_the_gateway_starts_is_an_exit_code_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def start(_: Gateway) -> None:
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(30)
+
+    monkeypatch.setattr(Gateway, "start", start)
+    assert main([]) == 130

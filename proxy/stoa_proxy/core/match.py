@@ -42,9 +42,14 @@ class Target(NamedTuple):
         """What a connection is made to."""
         return self[:4]
 
+    @property
+    def shown(self) -> str:
+        """The URL for messages, without the query, which may hold a credential."""
+        return f"{self.scheme}://{self.host}:{self.port}{self.path}"
+
     def __repr__(self) -> str:
-        """Without the query, which may hold a credential."""
-        return f"Target({self.scheme}://{self.host}:{self.port}{self.path})"
+        """Without the query, too: a log line may have it."""
+        return f"Target({self.shown})"
 
 
 def select_route(match: Match, method: str) -> Route | None:

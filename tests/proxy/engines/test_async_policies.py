@@ -295,6 +295,22 @@ async def test_a_service_that_fails_is_503_and_says_why_in_the_log(
     assert message in caplog.text
 
 
+async def test_a_service_that_is_away_is_named_by_its_url_without_the_query(
+    gated: Api, calls: Calls, closed_url: str
+) -> None:
+    said: list[str] = []
+
+    async def fetch(context: PolicyContext, services: Services) -> Respond | None:
+        with pytest.raises(ServiceFailed) as failed:
+            await services.fetch("GET", f"{closed_url}/v1/traces?key=s3cret")
+        said.append(str(failed.value))
+        return problem(418, "Refused")
+
+    calls.prepare = fetch
+    assert (await gated.get("/a/x")).status == 418
+    assert said == [f"{closed_url}/v1/traces: unreachable"]
+
+
 @pytest.mark.parametrize("url", ["http://192.168.7.7/", "builtin:echo", "file:///etc/passwd", "x"])
 async def test_services_are_fetched_under_the_address_rules_of_backends(
     gated: Api, calls: Calls, url: str

@@ -97,11 +97,11 @@ class EngineServices:
                 finally:
                     await lease.release()
         except UpstreamFailed as error:
-            raise ServiceFailed(f"{target!r}: {error.reason}") from error
+            raise ServiceFailed(f"{target.shown}: {error.reason}") from error
         except TimeoutError:
-            raise ServiceFailed(f"{target!r}: timeout") from None
+            raise ServiceFailed(f"{target.shown}: timeout") from None
         except aiohttp.ClientError as error:
-            raise ServiceFailed(f"{target!r}: the response is broken") from error
+            raise ServiceFailed(f"{target.shown}: the response is broken") from error
 
     def _parse_url(self, url: str) -> Target:
         try:

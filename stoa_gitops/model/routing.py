@@ -107,10 +107,22 @@ def paths_meet(one: RoutePattern, other: RoutePattern) -> bool:
     if has_parameters(one.path) or has_parameters(other.path):
         if not one.by_letters and not other.by_letters:
             return can_agree(one.path, other.path)
-        # Letters may go on within a parameter, so only what is before the first one tells.
-        stem, letters = literal_stem(one.path), literal_stem(other.path)
-        return stem.startswith(letters) or letters.startswith(stem)
+        return _letters_meet(one, other)
     return _covers(one, other.path) or _covers(other, one.path)
+
+
+def _letters_meet(one: RoutePattern, other: RoutePattern) -> bool:
+    """Whether some path matches both, of which one has parameters and one goes by letters."""
+    letters, segments = (one, other) if one.by_letters else (other, one)
+    if segments.by_letters or has_parameters(letters.path):
+        # Letters may go on within a parameter, so only what is before the first one tells.
+        stem, other_stem = literal_stem(one.path), literal_stem(other.path)
+        return stem.startswith(other_stem) or other_stem.startswith(stem)
+    *whole, begun = letters.path.split("/")
+    found = segments.path.rstrip("/").split("/")
+    if not can_agree("/".join(found[: len(whole)]), "/".join(whole)):
+        return False
+    return len(found) <= len(whole) or found[len(whole)].startswith(("{", begun))
 
 
 def _covers(pattern: RoutePattern, path: str) -> bool:

@@ -20,11 +20,15 @@ from stoa_proxy.http.heads import Headers, RequestHead, lower_names
 from stoa_proxy.http.targets import read_target
 
 from stoa_gitops.adapters.kong.entities.entity import NodeInfo, Options
+from stoa_gitops.adapters.kong.mapping.route_numbers import (
+    path_order,
+)
 from stoa_gitops.adapters.kong.mapping.route_order import foreign_patterns, router_of
-from stoa_gitops.adapters.kong.mapping.routes import kong_path, path_order
+from stoa_gitops.adapters.kong.mapping.routes import kong_path
 from stoa_gitops.adapters.stoa.routing import LETTERS
 from stoa_gitops.model.path_parameters import without_names
 from stoa_gitops.model.routing import SEGMENTS, RoutePattern, Router, read_headers
+from tests.adapters.kong.double.proxy import route_number
 from tests.laws import examples
 from tests.proxy.core.test_path_parameters import at
 
@@ -142,22 +146,14 @@ def _kong_matches(tree: Form, request: Request) -> bool:
 
 
 def _kong_priority(tree: Form) -> int:
-    """The 64 bits by which Kong 3.9 sorts (kong/router/transform.lua)."""
-    hosts, paths = tree.get("hosts") or (), tree.get("paths") or ()
-    asked = len(tree.get("headers") or ())
-    weight = bool(tree.get("methods")) + bool(hosts) + bool(paths) + bool(asked)
-    is_regex = bool(paths) and paths[0].startswith("~")
-    plain = bool(hosts) and not any("*" in host for host in hosts)
-    length = len(paths[0]) if paths and not is_regex else 0
-    # A negative one fills all higher bits, as it does in LuaJIT.
-    order = int(tree.get("regex_priority") or 0) % (1 << 45) if is_regex else 0
-    return weight << 61 | plain << 60 | asked << 52 | is_regex << 51 | order << 19 | length
+    return route_number({"regex_priority": 0, **tree}, (tree.get("paths") or ("",))[0])
 
 
 def as_kong(form: Form, node: NodeInfo) -> Form:
     path = kong_path(form["path"], node)
-    order = {"regex_priority": path_order(form["path"], node)} if path.startswith("~") else {}
     headers = {one["name"]: one["values"] for one in form.get("headers", ())}
+    number = path_order(form["path"], node, len(headers))
+    order = {"regex_priority": number} if path.startswith("~") else {}
     named = {"hosts": form["hosts"], "methods": form["methods"], "headers": headers}
     return {"paths": [path], **named, **order}
 
@@ -326,7 +322,8 @@ def test_kong_with_parameters_beside_routes_of_others(table: list[Form], new: Fo
         ({"expression": '!(http.path ^= "/b")'}, True),
         ({"expression": r'http.path ~ r#"^/b"#'}, True),
         ({"protocols": ["tcp"], "destinations": [{"port": 5}]}, False),
-        ({"protocols": ["http"], "headers": {"x-a": ["1"]}}, False),
+        ({"protocols": ["http"], "headers": {"x-a": ["1"]}}, True),
+        ({"hosts": ["h.test"]}, False),
     ],
 )
 def test_what_cannot_be_told_of_a_foreign_route_is_refused(
@@ -346,7 +343,7 @@ def test_another_flavour_of_kongs_router_is_not_trusted_to_be_like_ours() -> Non
         return any(router_of(node).takes(new, one) for one in foreign_patterns(tree, node))
 
     assert not takes("traditional_compatible")
-    assert not takes("traditional")
+    assert takes("traditional")
     assert takes("expressions")
 
 

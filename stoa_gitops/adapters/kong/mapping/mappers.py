@@ -102,7 +102,7 @@ def _refuse(parts: ApiParts, node: NodeInfo) -> None:
 def _losses(parts: ApiParts, node: NodeInfo) -> Iterator[Loss]:
     api: Any = parts.api
     if api is not None:
-        yield from api_losses(api)
+        yield from api_losses(api, node)
     yield from losses_of_pairs(api, parts.policies)
     for policy_type, config in parts.policies.items():
         yield from policy_losses(policy_type, config, node)

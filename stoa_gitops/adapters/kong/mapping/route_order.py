@@ -1,11 +1,11 @@
 """How Kong chooses among routes: patterns of its routes, and their order. Pure.
 
-The router of Kong 3 (`traditional_compatible`) orders routes beforehand, whatever the request: by
-the number of attributes that a route has, by plain hosts before wildcards, by headers, expressions
-before prefixes, by `regex_priority`, and by the length of a prefix (kong/router/transform.lua of
-3.9, compat.lua of 3.4; contract kong.md R.7, 50). The first that matches gets the request, so a
-route can win over one with a longer path. Where an order cannot be told, a route of others comes
-last: what could take its requests is then refused rather than written.
+The router of Kong 3 (`traditional_compatible`) orders routes beforehand, whatever the request
+(route_numbers.py): plain hosts first, expressions before prefixes, then by the number of kinds of
+attributes, by headers and `regex_priority`, and by the length of a prefix; a route with four kinds
+comes before all of them. The first that matches gets the request, so a route can win over one with
+a longer path. Where an order cannot be told, a route of others comes last: what could take its
+requests is then refused rather than written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo, Options
-from stoa_gitops.adapters.kong.mapping.routes import canonical_path, normal_path, path_order
+from stoa_gitops.adapters.kong.mapping.route_numbers import path_order, route_number
+from stoa_gitops.adapters.kong.mapping.routes import canonical_path, normal_path
 from stoa_gitops.adapters.kong.policies import MAPPINGS
 from stoa_gitops.model.path_parameters import without_names
 from stoa_gitops.model.routing import Rank, RoutePattern, Router, methods_meet, read_headers
@@ -30,6 +31,7 @@ _GROUP: Final = re.compile(r"(?<!\\)\([^()\[\]\\]*\)")
 # After a letter these make it optional, so it is not certain.
 _OPTIONAL: Final = frozenset("*?{")
 _UNKNOWN: Final[Rank] = ()
+_KINDS: Final = ("methods", "hosts", "headers", "paths", "snis", "sources", "destinations")
 _POLICY_METHODS: Final = {
     name: mapping.route_methods for name, mapping in MAPPINGS.items() if mapping.route_methods
 }
@@ -56,7 +58,7 @@ def _reader(options: Options) -> Router:
             hosts=hosts,
             headers=len(headers),
             is_regex=is_regex,
-            priority=path_order(path, node) if is_regex else 0,
+            priority=path_order(path, node, len(headers)) if is_regex else 0,
             length=0 if is_regex else len(path),
         )
         return RoutePattern(
@@ -79,8 +81,15 @@ def _reader(options: Options) -> Router:
 def _rank(
     *, weight: int, hosts: tuple[str, ...], headers: int, is_regex: bool, priority: int, length: int
 ) -> Rank:
-    is_plain = bool(hosts) and not any("*" in host for host in hosts)
-    return weight, int(is_plain), min(headers, 255), int(is_regex), priority, length
+    number = route_number(
+        weight=weight,
+        plain_hosts=bool(hosts) and not any("*" in host for host in hosts),
+        headers=min(headers, 255),
+        expression=is_regex,
+        order=priority,
+        length=length,
+    )
+    return (number,)
 
 
 def _wins(first: RoutePattern, second: RoutePattern, _host: str) -> bool:
@@ -118,10 +127,10 @@ def foreign_patterns(tree: JsonTree, node: NodeInfo) -> Iterator[RoutePattern]:
 
 def _lowest(tree: JsonTree, path: str, hosts: tuple[str, ...], node: NodeInfo) -> Rank:
     """Return the lowest place that a route may have for one of its paths."""
-    # Other routers order by the same number first; what follows is not known well enough.
-    weight = sum(bool(tree.get(name)) for name in ("methods", "hosts", "headers", "paths", "snis"))
+    # The order of other routers is another one, and not known well enough.
     if node.router_flavor != TRADITIONAL:
-        return (weight,) if node.router_flavor == "traditional" else _UNKNOWN
+        return _UNKNOWN
+    weight = sum(bool(tree.get(name)) for name in _KINDS)
     is_regex = path.startswith("~")
     return _rank(
         weight=weight,

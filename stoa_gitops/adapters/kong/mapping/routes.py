@@ -14,13 +14,9 @@ from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import entity_name, owner_tag, tag_values
+from stoa_gitops.adapters.kong.mapping.route_numbers import path_order
 from stoa_gitops.model.losses import Loss
-from stoa_gitops.model.path_parameters import (
-    MOST_SEGMENTS,
-    PARAMETER,
-    literal_rank,
-    parameters_problem,
-)
+from stoa_gitops.model.path_parameters import PARAMETER, parameters_problem
 from stoa_gitops.model.routing import HeaderValues, read_headers
 
 _ADDED: Final = "stoa-method"
@@ -99,17 +95,6 @@ def canonical_path(path: str) -> str | None:
     return canonical if is_written else None
 
 
-def path_order(path: str, node: NodeInfo) -> int:
-    """Return the `regex_priority` of a path: the higher one is tried first.
-
-    Kong takes 32 bits of it (kong/router/transform.lua of 3.9, compat.lua of 3.4).
-    """
-    depth = path.count("/")
-    if node.options.paths != "parameters":
-        return depth
-    return depth << MOST_SEGMENTS | literal_rank(path)
-
-
 def compile_routes(
     parts: ApiParts, further_methods: Sequence[str], node: NodeInfo, owner: str
 ) -> list[Entity]:
@@ -143,7 +128,7 @@ def _route(
     if path.startswith("~"):
         # Among expressions Kong looks at this number, among prefixes at their length: the longer
         # path wins.
-        tree["regex_priority"] = path_order(route["path"], node)
+        tree["regex_priority"] = path_order(route["path"], node, len(route.get("headers") or ()))
     if route["hosts"]:
         tree["hosts"] = list(route["hosts"])
     if route["methods"]:

@@ -20,6 +20,7 @@ from stoa_gitops.adapters.kong.mapping.balancing import stored_targets
 from stoa_gitops.adapters.kong.mapping.combinations import EITHER_CREDENTIAL, combined_losses
 from stoa_gitops.adapters.kong.mapping.credentials import key_losses
 from stoa_gitops.adapters.kong.mapping.hosts import host_fault
+from stoa_gitops.adapters.kong.mapping.route_numbers import order_problem
 from stoa_gitops.adapters.kong.mapping.route_order import router_of
 from stoa_gitops.adapters.kong.mapping.routes import normal_path, path_loss, route_order
 from stoa_gitops.adapters.kong.mapping.services import backend_losses, plan_losses
@@ -172,7 +173,7 @@ def losses(kind: str, spec: JsonObject, node: NodeInfo | None) -> tuple[Loss, ..
     """Return what of a canonical spec gets lost; `node` is None before anybody asked."""
     values: Any = spec
     if kind == API:
-        return tuple(api_losses(values))
+        return tuple(api_losses(values, node))
     if kind == POLICY:
         return tuple(policy_losses(values["type"], values["config"], node))
     if kind == APPLICATION:
@@ -180,20 +181,24 @@ def losses(kind: str, spec: JsonObject, node: NodeInfo | None) -> tuple[Loss, ..
     return ()
 
 
-def api_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
-    """Yield what Kong cannot hold or do of an API."""
+def api_losses(spec: Mapping[str, Any], node: NodeInfo | None) -> Iterator[Loss]:
+    """Yield what Kong cannot hold or do of an API; `node` is None before anybody asked."""
     backend = spec["backend"]
     yield from backend_losses(backend)
     if "auth" in backend:
         yield from auth_losses(backend["auth"])
     for index, route in enumerate(spec["routes"]):
-        yield from _route_losses(index, route)
+        yield from _route_losses(index, route, node)
     if spec["plans"]:
         yield from plan_losses(spec["plans"])
 
 
-def _route_losses(index: int, route: Mapping[str, Any]) -> Iterator[Loss]:
+def _route_losses(index: int, route: Mapping[str, Any], node: NodeInfo | None) -> Iterator[Loss]:
     at = ("routes", index)
+    if node is not None:
+        problem = order_problem(route["path"], node, len(route.get("headers") or ()))
+        if problem is not None:
+            yield Loss(problem, at=(*at, "path"))
     if "%" in route["path"]:
         loss = path_loss(route["path"])
         if loss is not None:

@@ -227,31 +227,40 @@ def _matched(
     path = _path(route, request.path)
     if path is None:
         return None
-    attributes = sum(bool(route[name]) for name in ("methods", "hosts", "headers", "paths"))
-    matched, is_regex, length = path
-    priority = route["regex_priority"] if is_regex else 0
-    # Kong's traditional router: more kinds of attributes first, then headers, then expressions
-    # before prefixes whatever their priority, then length.
-    rank = (attributes, len(route["headers"] or {}), is_regex, priority, length)
-    return _Match(route, service, matched, (*rank, -route["created_at"]))
+    matched, pattern = path
+    return _Match(route, service, matched, (route_number(route, pattern), -route["created_at"]))
 
 
-def _path(route: Entity, path: str) -> tuple[str, bool, int] | None:
-    """(matched part, is a regex, length of the pattern).
+def route_number(route: Entity, pattern: str) -> int:
+    """The 64 bits by which a running 3.9.1 sorted routes: the higher ones are tried first.
 
-    Prefixes match letter by letter, regexes from the start.
+    Plain numbers are shifted as LuaJIT does, as signed ones of 32 bits; two bits are 64 wide.
     """
+    hosts, is_regex = route.get("hosts") or (), pattern.startswith("~")
+    headers = len(route.get("headers") or ())
+    kinds = sum(bool(route.get(name)) for name in ("methods", "hosts", "headers", "paths"))
+    found = 0 if is_regex else len(pattern)
+    for value, bits in ((kinds, 61), (headers, 52), (is_regex and route["regex_priority"], 19)):
+        word = (int(value) << bits % 32) % 2**32
+        found |= word - 2**32 if word >= 2**31 else word
+    is_plain = bool(hosts) and not any("*" in host for host in hosts)
+    return (found | is_plain << 60 | is_regex << 51) % 2**64
+
+
+def _path(route: Entity, path: str) -> tuple[str, str] | None:
+    """(matched part, pattern): prefixes match letter by letter, regexes from the start."""
     if not route["paths"]:
-        return "", False, 0
+        return "", ""
     found = []
     for pattern in route["paths"]:
         if pattern.startswith("~"):
-            match = re.match(pattern[1:], path)
+            # Python writes all named groups with a `P`.
+            match = re.match(pattern[1:].replace("(?<", "(?P<"), path)
             if match:
-                found.append((match.group(), True, len(pattern)))
+                found.append((match.group(), pattern))
         elif path.startswith(pattern):
-            found.append((pattern, False, len(pattern)))
-    return max(found, key=lambda one: one[1:], default=None)
+            found.append((pattern, pattern))
+    return max(found, key=lambda one: (one[1].startswith("~"), len(one[1])), default=None)
 
 
 def _is_host(pattern: str, host: str) -> bool:

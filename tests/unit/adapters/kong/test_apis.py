@@ -133,9 +133,9 @@ ROOMY = NodeInfo((3, 9, 1), PLUGINS, options=Options(paths="parameters"))
     ("path", "written", "priority"),
     [
         ("/", "/", None),
-        ("/apis/a", "~/apis/a(?:/|$)", 0x2FFFF),
-        ("/orders/{orderId}/items", "~/orders/(?P<orderId>[^/]+)/items(?:/|$)", 0x3BFFF),
-        ("/{a}/v1.0/{b_2}", r"~/(?P<a>[^/]+)/v1\.0/(?P<b_2>[^/]+)(?:/|$)", 0x35FFF),
+        ("/apis/a", "~/apis/a(?:/|$)", 6),
+        ("/orders/{orderId}/items", "~/orders/(?P<orderId>[^/]+)/items(?:/|$)", 12),
+        ("/{a}/v1.0/{b_2}", r"~/(?P<a>[^/]+)/v1\.0/(?P<b_2>[^/]+)(?:/|$)", 9),
     ],
 )
 def test_a_parameter_is_a_group_that_takes_one_segment(

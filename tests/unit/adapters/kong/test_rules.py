@@ -27,6 +27,7 @@ UNSUPPORTED = {
     "global_policy",
     "scope", "alias", "config", "either_credential", "soap", "health_check:active",
     "health_check:passive", "backend_auth:basic", "backend_auth:oauth2_client_credentials",
+    "backend_tls",
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -46,6 +46,12 @@ class KeySettings:
     file: Path | None = None
 
 
+_NOWHERE: Final = KeySettings()
+_MISSING: Final = (
+    f"no gateway can register, for neither {VARIABLE} nor {FILE} is set, and documents are for some"
+)
+
+
 class LiveKeys:
     """Keeps the gateway keys of `credentials` as their file has them.
 
@@ -69,6 +75,7 @@ class LiveKeys:
         self._in_force: bytes | str | None = None
         self.trouble: str | None = None
         """What is wrong with the file, for people; None while nothing is."""
+        self._missing: str | None = None
 
     def load(self) -> None:
         """Read the keys for the first time."""
@@ -86,9 +93,17 @@ class LiveKeys:
             else:
                 self._credentials.no_keys = f"{VARIABLE} has no key that a header can carry"
 
+    def expect(self, documents: Collection[str]) -> None:
+        """Learn of documents for gateways that register, which none can do without a key."""
+        is_missing = bool(documents) and self._settings == _NOWHERE
+        missing = f"{_MISSING}: {', '.join(sorted(documents))}" if is_missing else None
+        if missing is not None and missing != self._missing:
+            log.warning("%s", missing)
+        self._missing = missing
+
     def troubles(self) -> list[str]:
-        """Return what is wrong with the file, for the status of the process."""
-        return [self.trouble] if self.trouble is not None else []
+        """Return what is wrong with the file, or missing, for the status of the process."""
+        return [one for one in (self.trouble, self._missing) if one is not None]
 
     def metrics(self) -> Iterator[Metric]:
         """Yield how many keys are live, and whether their file is in order."""

@@ -326,6 +326,7 @@ class Process:
     def _on_catalog(self, catalog: Catalog) -> None:
         """Take over a new catalog: mark gateways that it changed, close those that it lacks."""
         chosen = self._assignment.take_catalog(catalog)
+        self._gateway_keys.expect([one.name for one in catalog.gateways if one.is_unbound])
         if isinstance(self.source, FolderSource):
             # A remote is asked at each `poll`; a look at a folder costs a `stat` per file.
             own = (instance.interval for instance in chosen)

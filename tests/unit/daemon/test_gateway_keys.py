@@ -52,6 +52,22 @@ def test_nothing_configured_is_no_trouble_and_no_key() -> None:
     assert world.value("stoa_gitops_gateway_keys") == 0
 
 
+def test_documents_for_gateways_that_cannot_register_are_a_trouble(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = World(None).keys
+    for _ in range(2):  # the same catalog again is no news
+        keys.expect(["mobile", "edge"])
+    [trouble] = keys.troubles()
+    assert trouble.endswith("and documents are for some: edge, mobile")
+    assert [one.message for one in caplog.records] == [trouble]
+    keys.expect([])
+    assert keys.troubles() == []
+    with_keys = World(file).keys
+    with_keys.expect(["edge"])
+    assert with_keys.troubles() == []
+
+
 def test_a_variable_has_several_keys_and_its_problems_are_said_by_position(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from stoa_proxy.errors import RequestRefused
 
@@ -25,6 +25,8 @@ _OVERLONG = re.compile(
     rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}"
     rb"|\xf8[\x80-\x87][\x80-\xbf]{3}|\xfc[\x80-\x83][\x80-\xbf]{4}"
 )
+# A segment of dots, with parameters or not, between slashes of either kind.
+_DOTS = re.compile(rb"(?:^|[/\\])\.\.?(?![^/\\;])")
 # What some readers split, cut, join or decode once more. Without one of them all read alike.
 _DOUBTFUL = re.compile(r"//|[;\\]|%(?:2[5Ff]|3[Bb]|5[Cc]|[Uu])")
 # `%u002f`, which is no percent-encoding, and which servers of Microsoft's decoded.
@@ -112,22 +114,17 @@ def read_segments(raw: str) -> tuple[str, ...]:
 
 
 def _decode_segments(raw: str) -> tuple[str, ...]:
-    return tuple(_decode(part) for part in raw[1:].split("/"))
-
-
-def _decode(part: str) -> str:
-    raw = part.encode()
-    decoded = unquote_to_bytes(raw)
-    if _CONTROL.search(decoded):
+    # All at once: a path of 60 KiB can have 20,000 segments. None reaches over a slash.
+    sent = raw.encode()
+    if _CONTROL.search(unquote_to_bytes(sent)):
         raise _bad("The path holds a control character.")
-    for text in _decode_rounds(raw):
+    for text in _decode_rounds(sent):
         if _OVERLONG.search(text):
             raise _bad("The path holds an overlong encoding.")
         # An upstream may take %2F and backslashes for boundaries, and cut parameters off a segment.
-        for piece in text.replace(b"\\", b"/").split(b"/"):
-            if piece.partition(b";")[0] in (b".", b".."):
-                raise _bad("The path holds a dot segment.")
-    return decoded.decode("utf-8", "surrogateescape")
+        if _DOTS.search(text):
+            raise _bad("The path holds a dot segment.")
+    return tuple(unquote(part, errors="surrogateescape") for part in raw[1:].split("/"))
 
 
 def _decode_rounds(raw: bytes) -> Iterator[bytes]:

@@ -160,7 +160,9 @@ async def test_two_documents_that_take_one_gateway_give_it_nothing_new(world: Fl
 async def test_a_gateway_without_a_document_is_told_what_to_write(world: FleetWorld) -> None:
     one = world.register("pod-1", environment="dev")
     await world.commit(usual_files("a"))
-    assert "matches stoa_edge_mcp in dev: write one" in await refusal(world, one)
+    told = await refusal(world, one)
+    assert "no document is called pod-1-edgemcp-dev or matches stoa_edge_mcp in dev" in told
+    assert told.endswith("is for stoa_edge_mcp in prod): write one, gateways/*.yaml of the catalog")
 
 
 async def test_a_document_that_is_gone_leaves_its_gateways_as_they_are(world: FleetWorld) -> None:

@@ -52,7 +52,7 @@ def test_allowed_networks_lift_a_refusal_and_denied_ones_win() -> None:
 def test_a_backend_is_parsed_into_parts() -> None:
     found = parse_upstream("https://Api.Example.com/v1/?k=1", AddressGuard())
     assert isinstance(found, Backend)
-    assert found.origin == ("https", "api.example.com", 443)
+    assert found.origin == ("https", "api.example.com", 443, None)
     assert (found.base_path, found.base_query) == ("/v1/", "k=1")
     assert isinstance(parse_upstream("builtin:echo", AddressGuard()), BuiltinEcho)
 

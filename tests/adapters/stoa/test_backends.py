@@ -188,7 +188,9 @@ def test_tls_that_somebody_replaced_or_took_away_shows(
     target = backend["targets"][0]
     before = sealed(target.get("tls")), dict(target.get("tls", {}))
     views = as_listed(value)
-    changed = as_listed(api(backend={**backend, "targets": [{**target, "tls": other}]}))
+    changed = as_listed(
+        api(backend={**backend, "targets": [{**target, "weight": 1, "tls": other}]})
+    )
     views[0]["upstreams"][0]["tls"] = changed[0]["upstreams"][0]["tls"]
     (item,) = mappers.apis_from(views[:1], OWNER, EXTENDED)
     seen = item["spec"]["backend"]["targets"][0].get("tls")

@@ -93,7 +93,7 @@ async def test_a_new_certificate_is_shown_by_all_workers_without_a_restart(
     engine: str, tmp_path: Path, upstream: Upstream
 ) -> None:
     authority = Authority(tmp_path)
-    files = authority.issue("first", "first.test")
+    files = authority.serve("first", "first.test")
     trust = ssl.create_default_context(cafile=str(authority.file))
     async with several(engine=engine, tls=files, **BALANCED) as api:
         pids = await api.pids()
@@ -103,7 +103,7 @@ async def test_a_new_certificate_is_shown_by_all_workers_without_a_restart(
         (first,) = {serial for _, serial in answers}
         assert {tuple(one.all("X-Forwarded-Proto")) for one in upstream.seen} == {("https",)}
         assert {tuple(one.all("X-Forwarded-For")) for one in upstream.seen} == {(CLIENT,)}
-        authority.issue("first", "first.test")
+        authority.serve("first", "first.test")
         async with asyncio.timeout(LIMIT):
             shown = {first}
             while first in shown:

@@ -26,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from stoa_proxy.admin.routes import parse_route
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.control_plane.table_builder import TableBuilder
+from stoa_proxy.core.model import Route
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.foundation.allocator import tune_malloc
 from stoa_proxy.foundation.breather import Breather
@@ -144,13 +145,15 @@ def read_wrk(text: str) -> tuple[int, int]:
     return int(found[1]) if found else 0, errors
 
 
+def _make_route(folders: int, number: int, generation: int) -> Route:
+    return parse_route(Body(line(number, 80, generation, folders)), GUARD, Scope())[0]
+
+
 def measure_swap() -> None:
     """Time single changes of the table, by the clock and by CPU."""
     print(f"one route changed of {ROUTES}   (to reach: <= 1 ms)")
     for name, folders in FOLDERS.items():
-        make: Callable[[int, int], Any] = lambda number, generation, folders=folders: parse_route(  # noqa: E731
-            Body(line(number, 80, generation, folders)), GUARD, Scope()
-        )[0]
+        make = partial(_make_route, folders)
         table = RoutingTable.from_routes(make(number, 0) for number in range(ROUTES))
         gc.freeze()
         lane, cpu = Lane(f"swap, {name}"), Lane(f"swap, {name}, CPU")

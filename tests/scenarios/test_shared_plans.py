@@ -30,9 +30,10 @@ from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.plan import PlanSet
 from stoa_gitops.operations.gateways import resume_gateway, suspend_gateway
 from stoa_gitops.reconcile import shared_plans
+from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.plan_basis import PlanBasis
 from stoa_gitops.reconcile.shared_plans import CAPACITY, Lead, SharedPlans
-from stoa_gitops.store import CycleEntry, Quarantined, Scope
+from stoa_gitops.store import CycleEntry, Lease, Quarantined, Scope
 from tests.laws import examples
 from tests.scenarios.fleet_world import OURS, FleetWorld, api, document, usual_files
 from tests.scenarios.world import START
@@ -286,27 +287,10 @@ async def test_one_in_quarantine_plans_for_itself(world: FleetWorld) -> None:
     assert calls.keys() == {one, two}
 
 
-async def test_one_whose_lease_another_has_delays_nobody_for_long(
-    world: FleetWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shared_plans, "PATIENCE", 0.05)
-    one, two = await pods(world, "pod-1", "pod-2")
-    world.write(usual_files("a"))
-    world.read()
-    store, name = world.workspace.context.store, world.name(one)
-    lease = await store.acquire_lease(name, "anna", timedelta(hours=1), world.clock())
-    calls = count_calls(world)
-    waiting = asyncio.create_task(world.cycle(one))
-    while not calls[one]:
-        await asyncio.sleep(0)
-    assert (await world.cycle(two)).report.count(Status.APPLIED) == 1
-    assert not waiting.done()
-    await store.release_lease(lease)
-    assert (await waiting).is_ok
-
-
-async def test_when_the_one_that_plans_is_cancelled_the_others_go_on(world: FleetWorld) -> None:
-    one, two = await pods(world, "pod-1", "pod-2")
+async def plan_behind_a_lease(
+    world: FleetWorld, one: str
+) -> tuple[asyncio.Task[CycleResult], Lease]:
+    """Let one plan a change of the catalog while somebody else has its lease."""
     world.write(usual_files("a"))
     world.read()
     store, name = world.workspace.context.store, world.name(one)
@@ -315,10 +299,28 @@ async def test_when_the_one_that_plans_is_cancelled_the_others_go_on(world: Flee
     planning = asyncio.create_task(world.cycle(one))
     while not calls[one]:
         await asyncio.sleep(0)
+    return planning, lease
+
+
+async def test_one_whose_lease_another_has_delays_nobody_for_long(
+    world: FleetWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_plans, "PATIENCE", 0.05)
+    one, two = await pods(world, "pod-1", "pod-2")
+    waiting, lease = await plan_behind_a_lease(world, one)
+    assert (await world.cycle(two)).report.count(Status.APPLIED) == 1
+    assert not waiting.done()
+    await world.workspace.context.store.release_lease(lease)
+    assert (await waiting).is_ok
+
+
+async def test_when_the_one_that_plans_is_cancelled_the_others_go_on(world: FleetWorld) -> None:
+    one, two = await pods(world, "pod-1", "pod-2")
+    planning, lease = await plan_behind_a_lease(world, one)
     following = asyncio.create_task(world.cycle(two))
     planning.cancel()
     assert (await following).report.count(Status.APPLIED) == 1
-    await store.release_lease(lease)
+    await world.workspace.context.store.release_lease(lease)
 
 
 async def test_what_is_due_meanwhile_is_planned_anew(world: FleetWorld) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stoa_proxy.admin.routes import parse_prefix
@@ -22,14 +24,14 @@ from tests.proxy.core.test_match import backend, matched, route, table
 HEAD = RequestHead("GET", "/", (), (), "192.0.2.1")
 
 
-def at(path: str, route_id: str | None = None, **fields: object) -> Route:
+def at(path: str, route_id: str | None = None, **fields: Any) -> Route:
     """A route at a path as the admin API gets it, with the path as its id."""
     errors: list[str] = []
     prefix, parameters = parse_prefix(path, errors)
     assert not errors
     return Route(
         route_id or path, "n", "acme", "api", prefix, backend(), parameters=parameters, **fields
-    )  # type: ignore[arg-type]
+    )
 
 
 def problems(path: str) -> list[str]:
@@ -109,7 +111,21 @@ def test_what_is_found_is_what_a_look_at_each_route_finds(
     assert edited.root.is_empty
 
 
-def test_no_request_meets_more_nodes_than_the_bounds_allow(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+class Meeting:
+    """Counts the nodes of tables that requests meet."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.nodes = 0
+        self._levels = tables._levels
+        monkeypatch.setattr(tables, "_levels", self._count)
+
+    def _count(self, node: tables.Node, segments: Iterable[str]) -> Iterator[list[tables.Node]]:
+        for level in self._levels(node, segments):
+            self.nodes += len(level)
+            yield level
+
+
+def test_no_request_meets_more_nodes_than_the_bounds_allow(monkeypatch: pytest.MonkeyPatch) -> None:
     """All combinations of places for parameters in one path: as bad as a table can be."""
     depth, most = 10, MAX_PARAMETERS
     made = [
@@ -118,38 +134,31 @@ def test_no_request_meets_more_nodes_than_the_bounds_allow(monkeypatch) -> None:
         for some in itertools.combinations(range(depth), count)
     ]
     found = RoutingTable.from_routes(made)
-    met = 0
-    levels = tables._levels
-
-    def counting(*args):  # type: ignore[no-untyped-def]
-        nonlocal met
-        for level in levels(*args):
-            met += len(level)
-            yield level
-
-    monkeypatch.setattr(tables, "_levels", counting)
+    met = Meeting(monkeypatch)
     hit = found.find("", ("a",) * 60)
     assert hit is not None
     assert hit.routes[0].prefix == ("a",) * depth
     bound = sum(math.comb(d, k) for d in range(1, depth + 1) for k in range(most + 1))
-    assert met <= bound
+    assert 0 < met.nodes <= bound
     # The bound of any table: what the admin API takes has no more segments than that.
     assert sum(math.comb(d, k) for d in range(MAX_DEPTH + 1) for k in range(most + 1)) < 10_000
 
 
-def test_a_match_does_not_slow_down_with_the_number_of_routes() -> None:
-    def seconds(count: int) -> float:
+def test_a_match_does_not_slow_down_with_the_number_of_routes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`benchmarks.proxy_swap` has the time that it takes."""
+    met = Meeting(monkeypatch)
+
+    def nodes(count: int) -> int:
+        met.nodes = 0
         paths = (at(f"/t{n % 100}/a{n}/{{x}}/items") for n in range(count))
         found = RoutingTable.from_routes(paths)
-        best = math.inf
-        for _ in range(5):
-            start = time.thread_time()
-            for n in range(300):
-                assert found.find("", (f"t{n % 10}", f"a{n % 10}", "5", "items")) is not None
-            best = min(best, time.thread_time() - start)
-        return best
+        for n in range(10):
+            assert found.find("", (f"t{n}", f"a{n}", "5", "items")) is not None
+        return met.nodes
 
-    assert seconds(10_000) < 4 * seconds(10) + 0.002
+    assert 0 < nodes(10_000) == nodes(10)
 
 
 def test_names_decide_nothing() -> None:

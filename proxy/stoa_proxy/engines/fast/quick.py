@@ -216,7 +216,7 @@ class QuickLane:
         found = self._find_plan(table, head, line[2], line[1])
         if found is None:
             return None
-        known = KnownRequest(line.groups(), head, *found)  # type: ignore[arg-type]
+        known = KnownRequest((line[1], line[2], line[3]), head, *found)
         if head.is_known and len(data) <= LONGEST_KNOWN:
             self._requests.keep(data, known)
         return known

@@ -79,5 +79,5 @@ class FleetParts:
             lambda gateway_id: members.count_registrations(gateway_id, service.steady()),
         )
         reloads = ReloadCalls(registered, statuses, call, now)
-        published.tell = reloads.request
+        published.tell, published.settle = reloads.request, workers.settle
         return cls(service, follower, assignment, published, views, heartbeats, reloads)

@@ -284,7 +284,7 @@ class Process:
     async def _follow_catalog(self) -> None:
         """Read the catalog, reconcile every gateway once, then follow changes until a stop."""
         self._background.start("binding registered gateways", self._assignment.follow)
-        self._background.start("watching who fetches", self._published.watch)
+        self._background.start("watching who fetches", self._published.fetching.watch)
         self._background.start("following heartbeats", self._heartbeats.follow)
         self._background.start("telling who fetches", self._reloads.follow)
         # Before the first reading, so that no edit falls between the two.

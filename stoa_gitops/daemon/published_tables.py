@@ -8,12 +8,11 @@ process has found it to be right.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -28,6 +27,7 @@ from stoa_gitops.control.fleet_port import (
 from stoa_gitops.control.process_port import Conflict, NotReady
 from stoa_gitops.daemon.draft_table import Draft, TableContent
 from stoa_gitops.daemon.drafts import Drafts
+from stoa_gitops.daemon.fetch_conditions import ACKNOWLEDGED, FetchConditions, WhoFetches
 from stoa_gitops.daemon.publication import (
     Publication,
     PublishedGateway,
@@ -38,7 +38,6 @@ from stoa_gitops.daemon.published_views import (
     NOTHING_YET,
     api_items,
     deployment_items,
-    never_asks_message,
     object_ids,
     policy_items,
     read_objects,
@@ -47,7 +46,7 @@ from stoa_gitops.daemon.published_views import (
 from stoa_gitops.daemon.registered_gateways import RegisteredGateways
 from stoa_gitops.fleet.binding import Binding
 from stoa_gitops.model.canonical import JsonObject
-from stoa_gitops.model.conditions import Condition, ConditionReason, ConditionStatus
+from stoa_gitops.model.conditions import ConditionReason
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.secret import Secret
 from stoa_gitops.reconcile import suspension
@@ -57,16 +56,6 @@ from stoa_gitops.store import PublishedRecord, Store
 
 log = logging.getLogger(__name__)
 
-ACKNOWLEDGED: Final = "Acknowledged"
-CONFIGURABLE: Final = "Configurable"
-"""Types of conditions of registered gateways."""
-
-ASKS_WITHIN: Final = 75.0
-"""Seconds within which a gateway that fetches its routes asks for them: two intervals of the real
-one (30 s; the first one is a whole interval after its start), and some for the way."""
-
-_STATUS: Final = dict(zip((True, False, None), ConditionStatus, strict=True))
-_LOOK: Final = 5.0
 _MAX_ERRORS: Final = 3
 _NOTHING: Final = "no cycle has ended well, or the catalog has nothing for it"
 
@@ -75,7 +64,8 @@ class PublishedTables:
     """Drafts and publications of all pulling gateways, by the id of their registration.
 
     `is_online` says of one whether it runs, as far as its heartbeats tell. `tell` is called with
-    the id of one for which there is something new, or that started again.
+    the id of one for which there is something new, or that started again; `settle` with the name of
+    one that asks, and returns when what is published for it is up to date, or will not be soon.
     """
 
     def __init__(
@@ -91,11 +81,13 @@ class PublishedTables:
         self._gateways = gateways
         self._statuses = statuses
         self._clock, self._monotonic = clock, monotonic
-        self._is_online = is_online
         self.tell: Callable[[str], None] = lambda _: None
+        self.settle: Callable[[str], Awaitable[None]] = _settled
         self._entries: dict[str, PublishedGateway] = {}
-        self._refused: dict[str, float] = {}
-        self._began_at = monotonic()
+        self._conditions = FetchConditions(statuses, clock)
+        self.fetching = WhoFetches(
+            gateways, statuses, self._entries, self._conditions, monotonic, is_online
+        )
         # Gateways of one document have one content; it is held once.
         self._contents: WeakValueDictionary[str, TableContent] = WeakValueDictionary()
         self._drafts = Drafts()
@@ -150,7 +142,9 @@ class PublishedTables:
             # It empties a gateway: published where deletions that every guard let through led to
             # it, not where nothing was there or taken over, or all is of other tenants.
             if entry.version is None:
-                self._set(instance, ACKNOWLEDGED, None, ConditionReason.NOTHING, NOTHING_YET)
+                self._conditions.set(
+                    instance, ACKNOWLEDGED, None, ConditionReason.NOTHING, NOTHING_YET
+                )
             return
         entry.draft.is_torn = False
         version, audience = entry.version, audience_of(entry.draft.registration)
@@ -185,7 +179,7 @@ class PublishedTables:
             number = record.generation
             log.info("%s: published as generation %d (%s)", instance.name, number, revision)
             message = f"generation {number} is published and not acknowledged yet"
-            self._set(instance, ACKNOWLEDGED, None, ConditionReason.PUBLISHED, message)
+            self._conditions.set(instance, ACKNOWLEDGED, None, ConditionReason.PUBLISHED, message)
 
     async def forget(self, gateway_id: str, name: str | None = None) -> None:
         """Drop everything of a gateway that was forgotten; raises StoreError.
@@ -194,7 +188,7 @@ class PublishedTables:
         what is known of it. Of one that is written to the objects are there, and stay known.
         """
         is_fetching = self._entries.pop(gateway_id, None) is not None
-        self._refused.pop(gateway_id, None)
+        self.fetching.forget(gateway_id)
         await self._store.delete_published(gateway_id)
         if name is not None and is_fetching and self._statuses.catalog is not None:
             await self._store.forget_gateway(self._statuses.catalog.owner, name)
@@ -209,6 +203,7 @@ class PublishedTables:
 
     async def routes(self, gateway_id: str) -> Published:
         """Return the routes of a gateway; see `Publications`."""
+        await self._wait(gateway_id)
         binding, instance = self._check(gateway_id)
         if binding.registration.has_table:
             raise Conflict(f"{instance.name} takes its whole table, not its routes alone")
@@ -224,6 +219,7 @@ class PublishedTables:
 
     async def table(self, gateway_id: str) -> Published:
         """Return the whole table of a gateway of ours; see `Publications`."""
+        await self._wait(gateway_id)
         binding, instance = self._check(gateway_id)
         if not binding.registration.has_table:
             raise Conflict(f"{instance.name} did not say that it takes a table")
@@ -263,17 +259,14 @@ class PublishedTables:
         if instance is None:
             raise NotReady(f"{binding.name} is not one of this process: --env leaves it out")
         if not instance.is_pulling:
-            self._refuse_pull(instance)
+            self.fetching.refuse(instance)
         return binding, instance
 
-    def _refuse_pull(self, instance: GatewayInstance) -> None:
-        self._refused[instance.registration_id] = self._monotonic()
-        message = (
-            "it asks for its routes, which it gets by its admin API: unset "
-            f"STOA_ROUTE_RELOAD_ENABLED there, or remove auth from {instance.source}"
-        )
-        self._set(instance, CONFIGURABLE, False, ConditionReason.ASKS_THOUGH_PUSHED, message)
-        raise Conflict(f"{instance.name}: {message}")
+    async def _wait(self, gateway_id: str) -> None:
+        """Wait until what is published for a gateway is up to date, within `settle`'s bound."""
+        binding = self._gateways.find(gateway_id)
+        if binding is not None:
+            await self.settle(binding.name)
 
     async def _served(
         self, gateway_id: str, instance: GatewayInstance, *, is_asking: bool = True
@@ -282,7 +275,7 @@ class PublishedTables:
         entry = self._entries.get(gateway_id)
         if entry is not None and is_asking:
             entry.asked_at = self._monotonic()
-            self._note_asked(instance)
+            self.fetching.note_asked(instance)
         if instance.suspended:
             raise NotReady(f"{instance.name} is suspended by {instance.source}")
         # Each time: a command of another process may suspend it, and a store that is out of reach
@@ -346,55 +339,11 @@ class PublishedTables:
             )
             count = len(found) + entry.unnamed
             message = f"generation {version.generation}: {count} not taken: {shown}"
-            self._set(instance, ACKNOWLEDGED, False, ConditionReason.NOT_TAKEN, message)
+            self._conditions.set(instance, ACKNOWLEDGED, False, ConditionReason.NOT_TAKEN, message)
         elif is_complete:
             message = f"generation {version.generation}"
-            self._set(instance, ACKNOWLEDGED, True, ConditionReason.TAKEN, message)
+            self._conditions.set(instance, ACKNOWLEDGED, True, ConditionReason.TAKEN, message)
 
-    # who never asks
 
-    async def watch(self) -> None:
-        """Look every few seconds for gateways that nothing reaches, until cancelled."""
-        while True:
-            await asyncio.sleep(_LOOK)
-            self.check_configurable()
-
-    def check_configurable(self) -> None:
-        """Set the condition of gateways that nothing reaches; to be called now and then."""
-        now = self._monotonic()
-        for gateway_id, entry in self._entries.items():
-            binding = self._gateways.find(gateway_id)
-            instance = self._statuses.find(binding.name) if binding else None
-            if binding is None or instance is None or not instance.is_pulling:
-                continue
-            if not self._is_online(gateway_id):
-                # One that does not run asks for nothing, whatever it is set to.
-                entry.seen_at = now
-            elif entry.asked_at is None and now - entry.seen_at > ASKS_WITHIN:
-                message = never_asks_message(binding)
-                self._set(instance, CONFIGURABLE, False, ConditionReason.NEVER_ASKS, message)
-        for instance in self._statuses.gateways:
-            # Also where the document got `auth` since, or an earlier process refused it.
-            if instance.is_pulling or self._configurable(instance) is not ConditionStatus.FALSE:
-                continue
-            if now - self._refused.get(instance.registration_id, self._began_at) > ASKS_WITHIN:
-                self._set(instance, CONFIGURABLE, True, ConditionReason.PUSHED, "")
-
-    def _note_asked(self, instance: GatewayInstance) -> None:
-        if self._configurable(instance) is not ConditionStatus.TRUE:
-            self._set(instance, CONFIGURABLE, True, ConditionReason.ASKS, "")
-
-    def _configurable(self, instance: GatewayInstance) -> ConditionStatus | None:
-        known = self._statuses.conditions(instance.name)
-        return next((one.status for one in known if one.type == CONFIGURABLE), None)
-
-    def _set(
-        self,
-        instance: GatewayInstance,
-        kind: str,
-        value: bool | None,
-        reason: ConditionReason,
-        message: str,
-    ) -> None:
-        condition = Condition(kind, _STATUS[value], reason, message, 0, self._clock())
-        self._statuses.set_condition(instance.name, condition)
+async def _settled(_: str) -> None:
+    """Wait for nothing: without a process there are no cycles to wait for."""

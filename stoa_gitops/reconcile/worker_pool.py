@@ -20,6 +20,10 @@ from stoa_gitops.reconcile.worker import RunCycle, Worker
 
 log = logging.getLogger(__name__)
 
+SETTLES_WITHIN: Final = 2.0
+"""Seconds that a gateway waits at most which asks while a cycle of its own is due: below the 3 s
+after which anybody takes a control plane for absent, and the 15 s of STOA gateway 0.9.25."""
+
 MOST_COMPUTING: Final = 8
 """Cycles at once of gateways that are held in this process: they wait for its store at most, so
 more of them are not done sooner, and those of a thousand that register at once fill the memory."""
@@ -47,7 +51,9 @@ class WorkerPool:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._known: dict[str, _Assigned] = {}
         self._computing: set[str] = set()
-        self._waiting: dict[str, None] = {}  # in the order in which they turned dirty
+        # In the order in which they turned dirty; those that somebody waits for come first.
+        self._waiting: dict[str, None] = {}
+        self._awaited: dict[str, asyncio.Future[None]] = {}
         # Whoever marks a gateway has a context of its own, as the cycle of another one.
         self._context = copy_context()
         queue.on_dirty = self._wake
@@ -68,6 +74,7 @@ class WorkerPool:
             else:
                 log.warning("%s was removed from the catalog; its objects are left in place", name)
             self._workers.pop(name).stop()
+            self._release(name)
             self._known.pop(name, None)
             self._queue.remove_gateway(name)
             self._scheduler.remove_gateway(name)
@@ -89,11 +96,27 @@ class WorkerPool:
         for name in self._workers:
             self._queue.request(name, why)
 
+    async def settle(self, name: str) -> None:
+        """Wait until no cycle of a gateway runs or is due, for SETTLES_WITHIN at most.
+
+        It comes before those that nobody waits for. A failed one that is tried again later is not
+        due.
+        """
+        if name not in self._workers or not (name in self._tasks or self._queue.is_dirty(name)):
+            return
+        end = self._awaited.get(name)
+        if end is None:
+            end = self._awaited[name] = asyncio.get_running_loop().create_future()
+        # `wait` leaves it to the others that wait for it, whoever of them is cancelled.
+        await asyncio.wait([end], timeout=SETTLES_WITHIN)
+
     async def stop(self, seconds: float) -> None:
         """Let running cycles finish within the bound, then cancel them."""
         for worker in self._workers.values():
             worker.stop()
         self._workers.clear()
+        for name in tuple(self._awaited):
+            self._release(name)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks.values(), timeout=seconds)
             for task in late:
@@ -121,12 +144,21 @@ class WorkerPool:
         del self._tasks[name]
         self._computing.discard(name)
         while self._waiting and len(self._computing) < MOST_COMPUTING:
-            first = next(iter(self._waiting))
+            awaited = (one for one in self._awaited if one in self._waiting)
+            first = next(awaited, None) or next(iter(self._waiting))
             del self._waiting[first]
             self._wake(first)
         # Marked again at the very end, or by a worker that came in the place of this one.
         if self._queue.is_dirty(name):
             self._wake(name)
+        else:
+            self._release(name)
+
+    def _release(self, name: str) -> None:
+        """Let go on who waited for a gateway's cycles."""
+        end = self._awaited.pop(name, None)
+        if end is not None:
+            end.set_result(None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -354,7 +354,7 @@ async def test_a_pushed_gateway_that_asks_is_told_which_of_both_to_end(world: Fl
     condition = world.condition(two, "Configurable")
     assert (condition.status, condition.reason) == (ConditionStatus.FALSE, "AsksThoughPushed")
     world.seconds += 100
-    world.published.check_configurable()
+    world.published.fetching.check()
     assert world.condition(two, "Configurable").status is ConditionStatus.TRUE
 
 
@@ -362,10 +362,10 @@ async def test_a_gateway_that_never_asks_is_not_configurable(world: FleetWorld) 
     two = world.register("pod-2", ours=False)
     await world.commit(usual_files("a"), two)
     world.seconds += 70
-    world.published.check_configurable()
+    world.published.fetching.check()
     assert not [c for c in world.statuses.conditions(world.name(two)) if c.type == "Configurable"]
     world.seconds += 10
-    world.published.check_configurable()
+    world.published.fetching.check()
     condition = world.condition(two, "Configurable")
     assert condition.status is ConditionStatus.FALSE
     assert "STOA_ROUTE_RELOAD_ENABLED=true" in condition.message
@@ -380,10 +380,10 @@ async def test_one_that_never_asked_is_configurable_once_its_document_has_auth(
     two = world.register("pod-2", ours=False)
     await world.commit(usual_files("a"), two)
     world.seconds += 100
-    world.published.check_configurable()
+    world.published.fetching.check()
     assert world.condition(two, "Configurable").status is ConditionStatus.FALSE
     await world.commit(pushed_files("a"))
-    world.published.check_configurable()
+    world.published.fetching.check()
     condition = world.condition(two, "Configurable")
     assert (condition.status, condition.reason) == (ConditionStatus.TRUE, "Pushed")
 
@@ -397,10 +397,10 @@ async def test_a_refusal_by_an_earlier_process_ends_with_its_time(world: FleetWo
     async with world.process():
         world.read()
         world.statuses.restore_conditions(world.name(two), [known])
-        world.published.check_configurable()
+        world.published.fetching.check()
         assert world.condition(two, "Configurable").status is ConditionStatus.FALSE
         world.seconds += 100
-        world.published.check_configurable()
+        world.published.fetching.check()
         assert world.condition(two, "Configurable").status is ConditionStatus.TRUE
 
 
@@ -411,10 +411,10 @@ async def test_a_gateway_that_is_offline_is_not_asked_to_be_set_otherwise(
     world.offline.add(two)
     await world.commit(usual_files("a"), two)
     world.seconds += 1_000
-    world.published.check_configurable()
+    world.published.fetching.check()
     world.offline.clear()
     world.seconds += 70
-    world.published.check_configurable()
+    world.published.fetching.check()
     assert not [c for c in world.statuses.conditions(world.name(two)) if c.type == "Configurable"]
 
 
@@ -426,7 +426,7 @@ async def test_one_that_fetches_no_more_after_a_restart_is_not_configurable(
     await world.routes(two)
     world.published.note_start(two)
     world.seconds += 80
-    world.published.check_configurable()
+    world.published.fetching.check()
     assert world.condition(two, "Configurable").reason == "NeverAsks"
 
 
@@ -574,3 +574,22 @@ async def test_a_gateway_whose_table_could_not_be_taken_over_is_not_emptied(
     world.register("pod-1", ours=False)
     await world.commit({}, one)
     assert await world.routes(one) == before
+
+
+@pytest.mark.parametrize("ours", [True, False])
+async def test_one_that_asks_while_its_cycle_is_due_gets_what_that_publishes(
+    world: FleetWorld, *, ours: bool
+) -> None:
+    one = world.register("pod-1", ours=ours)
+    await world.commit(usual_files("a"), one)
+    asked: list[str] = []
+
+    async def settle(name: str) -> None:
+        asked.append(name)
+        await world.cycle(one)
+
+    world.published.settle = settle
+    world.write(usual_files("a", "b"))
+    world.read()
+    assert len(await world.paths(one)) == 2
+    assert asked == [world.name(one)]

@@ -9,6 +9,7 @@ import pytest
 
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.reconcile import worker_pool
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.queue import EXPIRY, RETRY, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
@@ -150,3 +151,64 @@ async def test_a_mark_during_a_cycle_is_another_cycle_and_then_nothing_runs(rig:
         while rig.pool._tasks:
             await asyncio.sleep(0)
     assert rig.names == ["kong", "kong"]
+
+
+async def test_one_that_asks_waits_for_its_cycle_and_comes_before_those_that_do_not(
+    rig: PoolRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_pool, "SETTLES_WITHIN", 30)
+    read, gateways = fetching(3 * MOST_COMPUTING)
+    last = gateways[-1].name
+    rig.pool.assign(read, gateways, None)
+    for _ in range(MOST_COMPUTING):
+        await rig.entered.acquire()
+    asking = [asyncio.create_task(rig.pool.settle(last)) for _ in range(3)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not any(one.done() for one in asking)
+    asking.pop().cancel()  # who goes away takes nothing from the others
+    rig.leave.set()
+    await asyncio.wait_for(asyncio.gather(*asking), 20)
+    assert rig.names.index(last) == MOST_COMPUTING
+    assert last not in rig.pool._tasks
+
+
+async def test_who_asks_while_nothing_is_due_waits_for_nothing(rig: PoolRig) -> None:
+    rig.leave.set()
+    rig.assign(has_kong=True)
+    async with asyncio.timeout(30):
+        while rig.pool._tasks:
+            await asyncio.sleep(0)
+        await rig.pool.settle("kong")
+        await rig.pool.settle("a gateway that is not assigned")
+    assert not rig.pool._awaited
+
+
+async def test_who_asks_waits_no_longer_than_its_bound(
+    rig: PoolRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_pool, "SETTLES_WITHIN", 0)
+    rig.assign(has_kong=True)
+    await rig.entered.acquire()
+    await asyncio.wait_for(rig.pool.settle("kong"), 30)
+    assert rig.running == 1
+
+
+@pytest.mark.parametrize("how", ["it is removed", "the process ends"])
+async def test_who_asks_is_let_go_when_no_cycle_comes(
+    rig: PoolRig, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(worker_pool, "SETTLES_WITHIN", 30)
+    rig.assign(has_kong=True)
+    await rig.entered.acquire()
+    asking = asyncio.create_task(rig.pool.settle("kong"))
+    await asyncio.sleep(0)
+    if how == "it is removed":
+        rig.assign(has_kong=False)
+    else:
+        ending = asyncio.create_task(rig.pool.stop(5))
+    await asyncio.wait_for(asking, 20)
+    assert rig.running == 1, "and not because the cycle has ended"
+    rig.leave.set()
+    if how == "the process ends":
+        await ending

@@ -8,6 +8,8 @@ BIN    := $(VENV)/bin
 RUN    := $(VENV)/.runnable
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Where nothing compiled is kept, each of the thousands of commands that tests start compiles anew.
+export PYTHONDONTWRITEBYTECODE :=
 # One more than the two cores of a small machine: many tests wait for a process or a time limit.
 JOBS   ?= 3
 

@@ -55,9 +55,13 @@ def metric_names() -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", sorted(metric_names()))
-def test_every_metric_is_in_the_table(name: str) -> None:
-    assert re.search(rf"^\| `{name}[`{{]?.* \| .+ \|$", PAGES["operations"], re.MULTILINE)
+def test_every_metric_is_in_the_table() -> None:
+    page = PAGES["operations"]
+    assert [
+        name
+        for name in sorted(metric_names())
+        if not re.search(rf"^\| `{name}[`{{]?.* \| .+ \|$", page, re.MULTILINE)
+    ] == []
 
 
 def test_every_documented_metric_is_one_that_is_served() -> None:

@@ -42,7 +42,7 @@ from stoa_proxy.core.model import Route
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.foundation.allocator import tune_malloc
 from stoa_proxy.foundation.breather import Breather
-from stoa_proxy.foundation.collector import set_apart, without_full_collections
+from stoa_proxy.foundation.collector import set_apart, young_collections_only
 
 from benchmarks import proxy_peers
 from benchmarks.figures import Lane, show
@@ -92,12 +92,12 @@ async def take_table(gateway: Gateway, upstream: int, generation: int) -> None:
     parsers = {"apis": lambda values: parse_route(values, GUARD, Scope())}
     builder = TableBuilder(gateway.store, parsers, {}, ("apis",))
     breather = Breather()
-    with without_full_collections():
+    with young_collections_only():
         for number in range(ROUTES):
             builder.add_line(json.dumps({"apis": line(number, upstream, generation)}).encode())
             await breather.rest()
         await builder.build(f'"{generation}"', generation)
-    set_apart()
+        set_apart()
     assert not builder.refusals, builder.refusals[:1]
 
 

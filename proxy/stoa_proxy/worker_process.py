@@ -30,6 +30,7 @@ from stoa_proxy.errors import ListenFailed
 from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
 from stoa_proxy.foundation.allocator import tune_malloc
 from stoa_proxy.foundation.breather import Breather, let_go
+from stoa_proxy.foundation.collector import set_apart, young_collections_only
 from stoa_proxy.workers.channel import Channel, Message
 from stoa_proxy.workers.checking import read_verdicts, verdicts_message
 from stoa_proxy.workers.log_relay import RelayHandler
@@ -189,11 +190,14 @@ class Worker:
         if len(lines) == 1:
             store.change(changes_of(json.loads(lines[0]), parsers))
         elif lines:
-            draft, breather = store.copy(), Breather()
-            for line in lines:
-                draft.change(changes_of(json.loads(line), parsers))
-                await breather.rest()
-            remains = store.adopt(draft, None)
+            with young_collections_only():
+                draft, breather = store.copy(), Breather()
+                for line in lines:
+                    draft.change(changes_of(json.loads(line), parsers))
+                    await breather.rest()
+                remains = store.adopt(draft, None)
+                if len(lines) >= _MANY:
+                    set_apart()
         if message.values["number"]:
             self._channel.send(Message("applied", {"number": message.values["number"]}))
         if len(lines) >= _MANY:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from stoa_proxy.admin.checks import View
 from stoa_proxy.core.header_routes import can_hold_together
 from stoa_proxy.core.model import Consumer, PolicyEntry, Prefix, Route
+from stoa_proxy.core.persistent_map import PersistentMap
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.errors import ObjectRefused
 
@@ -43,7 +44,7 @@ class ApiMembership:
 
     def __init__(self) -> None:
         # Tuples: a set of two takes three times as much memory.
-        self._ids: dict[str, tuple[str, ...]] = {}
+        self._ids: PersistentMap[tuple[str, ...]] = PersistentMap()
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -51,7 +52,7 @@ class ApiMembership:
     def copy(self) -> ApiMembership:
         """Return the same, to be changed aside."""
         other = ApiMembership()
-        other._ids = self._ids.copy()
+        other._ids = self._ids
         return other
 
     def __iter__(self) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -66,11 +67,11 @@ class ApiMembership:
         if old == new:
             return
         if old is not None:
-            others = tuple(other for other in self._ids.pop(old) if other != item_id)
-            if others:
-                self._ids[old] = others
+            others = tuple(other for other in self._ids[old] if other != item_id)
+            kept = self._ids.with_item(old, others) if others else self._ids.without(old)
+            self._ids = kept
         if new is not None:
-            self._ids[new] = (*self.ids_of(new), item_id)
+            self._ids = self._ids.with_item(new, (*self.ids_of(new), item_id))
 
 
 def check_tenants(changes: Changes, table: RoutingTable, routes_of: ApiMembership) -> None:

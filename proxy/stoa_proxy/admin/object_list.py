@@ -8,6 +8,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence
 
 from stoa_proxy.admin.checks import View
+from stoa_proxy.core.persistent_map import PersistentMap
 
 # A window of 4 KiB and little memory: objects are short, and a compressor allocates by its window.
 _WINDOW_BITS = 12
@@ -31,7 +32,7 @@ class ObjectList:
         self._dictionary = b""
         self._compressor = _make_compressor(b"")
         self._generation = 0
-        self._compressed: dict[str, bytes] = {}
+        self._compressed: PersistentMap[bytes] = PersistentMap()
         self._ids: list[str] = []
 
     def __len__(self) -> int:
@@ -41,7 +42,8 @@ class ObjectList:
         return item_id in self._compressed
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._compressed)
+        """Return the ids of now, sorted, whatever is written meanwhile."""
+        return iter(self._ids.copy())
 
     @property
     def etag(self) -> str:
@@ -56,7 +58,7 @@ class ObjectList:
         """
         other = ObjectList(tag or self._tag)
         other.adopt(self)
-        other._compressed, other._ids = self._compressed.copy(), self._ids.copy()
+        other._ids = self._ids.copy()
         return other
 
     def adopt(self, draft: ObjectList) -> None:
@@ -66,7 +68,7 @@ class ObjectList:
         self._compressed, self._ids = draft._compressed, draft._ids
 
     def parts(self) -> Iterator[object]:
-        """Return what the list consists of now; not to be used once this one changes."""
+        """Return what the list consists of now, whatever is written meanwhile."""
         return iter(self._compressed.values())
 
     def get(self, item_id: str) -> bytes | None:
@@ -76,7 +78,7 @@ class ObjectList:
 
     def snapshot(self) -> Iterator[bytes]:
         """Return the JSON of each object as it is now, sorted by id; writes do not show in it."""
-        ids, compressed, dictionary = self._ids.copy(), self._compressed.copy(), self._dictionary
+        ids, compressed, dictionary = self._ids.copy(), self._compressed, self._dictionary
         return (_decompress(compressed[item_id], dictionary) for item_id in ids)
 
     def stream_json(self) -> Iterator[bytes]:
@@ -85,7 +87,7 @@ class ObjectList:
         It is a snapshot: writes between two parts do not show. The array is not cached, because
         a client that asks again sends the entity tag.
         """
-        return _stream(self._ids.copy(), self._compressed.copy(), self._dictionary)
+        return _stream(self._ids.copy(), self._compressed, self._dictionary)
 
     @staticmethod
     def serialise(view: View) -> bytes:
@@ -102,12 +104,13 @@ class ObjectList:
         if item_id not in self._compressed:
             insort(self._ids, item_id)
         compressor = self._compressor.copy()
-        self._compressed[item_id] = compressor.compress(content) + compressor.flush()
+        compressed = compressor.compress(content) + compressor.flush()
+        self._compressed = self._compressed.with_item(item_id, compressed)
         self._generation += 1
 
     def remove(self, item_id: str) -> None:
         """Remove an object. Raises KeyError when there is none."""
-        del self._compressed[item_id]
+        self._compressed = self._compressed.without(item_id)
         del self._ids[bisect_left(self._ids, item_id)]
         self._generation += 1
 

@@ -24,9 +24,9 @@ from stoa_proxy.control_plane.table_builder import Known, Refusal, TableBuilder
 from stoa_proxy.control_plane.table_document import DocumentReader
 from stoa_proxy.control_plane.trouble_log import TroubleLog
 from stoa_proxy.errors import ControlPlaneFailed
-from stoa_proxy.foundation.breather import Breather
+from stoa_proxy.foundation.breather import Breather, clear
 from stoa_proxy.foundation.clock import Clock
-from stoa_proxy.foundation.collector import set_apart, without_full_collections
+from stoa_proxy.foundation.collector import set_apart, young_collections_only
 
 _log = logging.getLogger("stoa_proxy.control_plane")
 
@@ -113,7 +113,7 @@ class Pull:
             if download.status in (200, 304, 409):
                 self._has_tables = True
             if download.status == 200:
-                with without_full_collections():
+                with young_collections_only():
                     await self._take_table(download)
             detail = await _read_detail(download)
         await self._acknowledge(member)
@@ -164,7 +164,7 @@ class Pull:
         await builder.build(etag, generation)
         if builder.changes_count >= _MANY:
             set_apart()
-        self._known, self._version = builder.taken, builder.version
+        known, self._known, self._version = self._known, builder.taken, builder.version
         self.looks["applied"] += 1
         store = self._store
         _log.info(
@@ -172,6 +172,7 @@ class Pull:
             " consumers=%d",
             generation, len(store.routes), len(store.policies), len(store.consumers),
         )  # fmt: skip
+        await clear(known)
         if builder.refusals:
             shown = "; ".join(
                 f"{one.kind} {one.id!r}: {one.reason!r}" for one in builder.refusals[:5]
@@ -210,6 +211,20 @@ class Pull:
             # STOA's own control plane has no entity tags.
             self.looks["unchanged"] += 1
             return self._conclude(download)
+        with young_collections_only():
+            builder, items = await self._take_list(content, _read_etag(download.headers))
+        self._list_digest = digest
+        now = self._clock.now().isoformat()
+        for owner, body in route_list.make_acks(items, builder.refusals, member.id, now):
+            await self._client.call(
+                "POST", f"{PREFIX}/{owner}/route-sync-ack", body, seconds=_ACK_SECONDS
+            )
+        return self._conclude(download)
+
+    async def _take_list(
+        self, content: bytes, etag: str | None
+    ) -> tuple[TableBuilder, list[route_list.Item]]:
+        """Change the store to what a list of routes says; return what was made of it."""
         builder = TableBuilder(self._store, self._parsers, self._known_lines(), kinds=("apis",))
         items: list[route_list.Item] = []
         breather = Breather()
@@ -220,14 +235,8 @@ class Pull:
                 builder.add_line(raw, route_list.read_line)
                 items.append(item)
             await breather.rest()
-        await self._apply(builder, _read_etag(download.headers), 0)
-        self._list_digest = digest
-        now = self._clock.now().isoformat()
-        for owner, body in route_list.make_acks(items, builder.refusals, member.id, now):
-            await self._client.call(
-                "POST", f"{PREFIX}/{owner}/route-sync-ack", body, seconds=_ACK_SECONDS
-            )
-        return self._conclude(download)
+        await self._apply(builder, etag, 0)
+        return builder, items
 
     def _known_lines(self) -> Known:
         return self._known if self._version == self._store.version else {}

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 # Requests wait for no longer than this; an object of a table takes a tenth of a millisecond.
 _SLICE_SECONDS: Final = 0.002
@@ -39,4 +39,13 @@ async def let_go(objects: Iterable[object]) -> None:
     del objects
     while held:
         held.popleft()
+        await breather.rest()
+
+
+async def clear(items: dict[Any, Any] | set[Any]) -> None:
+    """Remove all items, a few at a time."""
+    breather = Breather()
+    remove = items.pop if isinstance(items, set) else items.popitem
+    while items:
+        remove()
         await breather.rest()

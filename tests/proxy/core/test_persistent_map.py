@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stoa_proxy.core import persistent_map
 from stoa_proxy.core.persistent_map import PersistentMap, edit_item
 
 KEYS = st.integers(0, 200).map(str)
@@ -17,6 +18,41 @@ EDITS = st.lists(st.tuples(KEYS, st.none() | st.integers()), max_size=60)
 def test_every_state_stays_what_it_was_whatever_is_derived_from_it(
     edits: list[tuple[str, int | None]],
 ) -> None:
+    check_edits(edits)
+
+
+@given(EDITS)
+def test_parts_that_have_parts_behave_alike(edits: list[tuple[str, int | None]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(persistent_map, "_MOST", 1)
+        check_edits(edits)
+
+
+def test_what_a_write_makes_anew_is_small_however_many_items_there_are() -> None:
+    many = PersistentMap.from_items({str(number): number for number in range(40_000)})
+    written = many.with_item("new", 1)
+    assert (len(many), len(written)) == (40_000, 40_001)
+    assert sum(map(len, _made_anew(many, written))) <= 3 * persistent_map.PARTS
+    left = written
+    for number in range(40_000):
+        left = left.without(str(number))
+    assert dict(left) == {"new": 1}
+    assert not any(isinstance(part, PersistentMap) for part in left.parts)
+
+
+def _made_anew(old: Mapping[str, int], new: Mapping[str, int]) -> Iterator[Collection[object]]:
+    """Containers of the one that the other does not have."""
+    if not isinstance(new, PersistentMap):
+        yield new
+        return
+    assert isinstance(old, PersistentMap)
+    yield new.parts
+    for before, part in zip(old.parts, new.parts, strict=True):
+        if part is not before:
+            yield from _made_anew(before, part)
+
+
+def check_edits(edits: list[tuple[str, int | None]]) -> None:
     current, model = PersistentMap[int](), dict[str, int]()
     states = [(current, model)]
     for key, value in edits:

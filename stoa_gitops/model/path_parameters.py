@@ -13,8 +13,8 @@ from typing import Final
 MOST_PARAMETERS: Final = 4
 """In one path: they bound how many paths one request may match, and so what matching costs."""
 
-MOST_SEGMENTS: Final = 16
-"""Of a path with parameters."""
+MOST_SEGMENTS: Final = 10
+"""Of a path with parameters: for as many Kong's order of routes has room."""
 
 ANY: Final = "{}"
 """The segment of a parameter whose name is left out."""

@@ -21,7 +21,7 @@ from stoa_proxy.admin.json_body import Body
 from stoa_proxy.admin.route_headers import parse_headers, read_headers_view
 from stoa_proxy.core.backend import Upstream, parse_upstream
 from stoa_proxy.core.model import Plan, Prefix, Route
-from stoa_proxy.core.table import MAX_DEPTH, MAX_PARAMETERS
+from stoa_proxy.core.trie import MAX_DEPTH, MAX_PARAMETERS
 from stoa_proxy.errors import BackendInvalid, BackendRefused, ObjectRefused, RequestRefused
 from stoa_proxy.foundation.address_guard import AddressGuard
 from stoa_proxy.foundation.interning import interned

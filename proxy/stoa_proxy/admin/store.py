@@ -23,7 +23,8 @@ from stoa_proxy.admin.policies import entry_from_body
 from stoa_proxy.core.api import Api
 from stoa_proxy.core.model import Consumer, Plan, PolicyEntry, Route
 from stoa_proxy.core.policy import Wrap, unwrapped
-from stoa_proxy.core.table import Match, RoutingTable
+from stoa_proxy.core.table import RoutingTable
+from stoa_proxy.core.trie import Match
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry

@@ -12,7 +12,8 @@ from urllib.parse import quote, unquote_plus
 
 from stoa_proxy.core.backend import Backend, Origin, Upstream
 from stoa_proxy.core.model import Route
-from stoa_proxy.core.table import Match, RoutingTable
+from stoa_proxy.core.table import RoutingTable
+from stoa_proxy.core.trie import Match, NodeBudget, NodesSpent
 from stoa_proxy.errors import RequestRefused
 from stoa_proxy.foundation.upstream_tls import UpstreamTls
 from stoa_proxy.http.heads import RequestHead
@@ -21,6 +22,10 @@ from stoa_proxy.http.targets import RequestPath
 # Never forwarded: TRACE returns the credentials that we add to whoever asked for it
 # (RFC 9110, 9.3.8), CONNECT asks for a tunnel.
 _FORBIDDEN_METHODS = frozenset({"TRACE", "CONNECT"})
+_DOUBT = "The path can be read as one of another route: send it without escapes."
+MAX_DOUBTFUL_NODES = 2_000
+"""That all readings of one path may meet: twice as many as the worst one of any table can."""
+
 _KNOWN_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
@@ -129,12 +134,17 @@ def refuse_doubt(
     """Refuse a path that an upstream, or a proxy on the way, could take for one of another route.
 
     A key that `/a/admin` asks for would else be avoided by `/a//admin` where `/a` asks for none.
+    A path is also refused where its readings meet more than MAX_DOUBTFUL_NODES of the table, which
+    takes many routes with many parameters each: up to 16 readings would hold all others up.
     """
     prefix = match.routes[0].prefix
     # What a parameter took may be read as anything; a literal segment is what it is.
     certain = prefix.index(None) if None in prefix else match.depth
-    for segments in path.lenient_segments(certain):
-        lenient = table.find(host, segments, head)
-        if lenient is not None and lenient.routes[0].prefix != prefix:
-            detail = "The path can be read as one of another route: send it without escapes."
-            raise RequestRefused(400, "Bad request", detail)
+    budget = NodeBudget(MAX_DOUBTFUL_NODES)
+    try:
+        for segments in path.lenient_segments(certain):
+            lenient = table.find(host, segments, head, budget)
+            if lenient is not None and lenient.routes[0].prefix != prefix:
+                raise RequestRefused(400, "Bad request", _DOUBT)
+    except NodesSpent:
+        raise RequestRefused(400, "Bad request", _DOUBT) from None

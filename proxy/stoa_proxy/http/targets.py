@@ -58,7 +58,7 @@ class RequestPath(NamedTuple):
         return "/" + rest[0] if rest else ""
 
     def lenient_segments(self, depth: int) -> Iterator[tuple[str, ...]]:
-        """Yield the segments as lenient readers see them, the first `depth` as they are.
+        """Yield the segments as lenient readers see them, the first `depth` as they are, once each.
 
         Such readers decode more than once, split at `%2F` and backslashes, cut parameters (`;x`)
         off, and join `//`. Nothing where all readers agree.
@@ -66,9 +66,13 @@ class RequestPath(NamedTuple):
         if self.is_plain or _DOUBTFUL.search(self.raw) is None:
             return
         kept, rest = self.segments[:depth], "/".join(self.raw[1:].split("/")[depth:])
+        seen: set[bytes] = set()
         for decoded in _decode_rounds(rest.encode()):
-            for text in {decoded, decoded.replace(b"\\", b"/")}:
+            for text in (decoded, decoded.replace(b"\\", b"/")):
                 for cut in (text, _PARAMETERS.sub(b"", text)):
+                    if cut in seen:
+                        continue
+                    seen.add(cut)
                     pieces = cut.decode("utf-8", "surrogateescape").split("/")
                     yield kept + tuple(piece for piece in pieces if piece)
 
@@ -124,7 +128,8 @@ def _decode_segments(raw: str) -> tuple[str, ...]:
         # An upstream may take %2F and backslashes for boundaries, and cut parameters off a segment.
         if _DOTS.search(text):
             raise _bad("The path holds a dot segment.")
-    return tuple(unquote(part, errors="surrogateescape") for part in raw[1:].split("/"))
+    # NUL is in none of them.
+    return tuple(unquote(raw[1:].replace("/", "\0"), errors="surrogateescape").split("\0"))
 
 
 def _decode_rounds(raw: bytes) -> Iterator[bytes]:

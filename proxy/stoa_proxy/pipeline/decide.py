@@ -36,7 +36,8 @@ from stoa_proxy.core.policy import AsyncPolicy, Policy, Unavailable
 from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.retries import IDEMPOTENT, RetryBudgets
-from stoa_proxy.core.table import Match, RoutingTable
+from stoa_proxy.core.table import RoutingTable
+from stoa_proxy.core.trie import Match
 from stoa_proxy.core.upstream_headers import connect_seconds, hide_backend_auth, request_headers
 from stoa_proxy.errors import RequestRefused, UpstreamFailed
 from stoa_proxy.foundation.clock import Clock

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from stoa_proxy.core.match import methods_of, select_route
 from stoa_proxy.core.problems import Respond
-from stoa_proxy.core.table import Match, RoutingTable
+from stoa_proxy.core.table import RoutingTable
+from stoa_proxy.core.trie import Match
 from stoa_proxy.http.heads import RequestHead
 
 

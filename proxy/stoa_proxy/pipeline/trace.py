@@ -28,7 +28,8 @@ from stoa_proxy.core.policy import (
 )
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.core.retries import RetryRules
-from stoa_proxy.core.table import Match, RoutingTable
+from stoa_proxy.core.table import RoutingTable
+from stoa_proxy.core.trie import Match
 from stoa_proxy.errors import RequestRefused, UpstreamFailed
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http.heads import Header, RequestHead, read_host, sanitize

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stoa_proxy.admin.routes import parse_prefix
-from stoa_proxy.core import table as tables
-from stoa_proxy.core.match import build_target, refuse_doubt
+from stoa_proxy.core import trie
+from stoa_proxy.core.match import MAX_DOUBTFUL_NODES, build_target, refuse_doubt
 from stoa_proxy.core.model import Route
-from stoa_proxy.core.table import MAX_DEPTH, MAX_PARAMETERS, RoutingTable
+from stoa_proxy.core.table import RoutingTable
+from stoa_proxy.core.trie import MAX_DEPTH, MAX_PARAMETERS
 from stoa_proxy.errors import RequestRefused
 from stoa_proxy.http.heads import RequestHead
 from stoa_proxy.http.targets import read_target
@@ -116,32 +117,48 @@ class Meeting:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.nodes = 0
-        self._levels = tables._levels
-        monkeypatch.setattr(tables, "_levels", self._count)
+        self._levels = trie.levels
+        monkeypatch.setattr(trie, "levels", self._count)
 
-    def _count(self, node: tables.Node, segments: Iterable[str]) -> Iterator[list[tables.Node]]:
-        for level in self._levels(node, segments):
+    def _count(
+        self, node: trie.Node, segments: Iterable[str], budget: trie.NodeBudget | None = None
+    ) -> Iterator[list[trie.Node]]:
+        for level in self._levels(node, segments, budget):
             self.nodes += len(level)
             yield level
 
 
-def test_no_request_meets_more_nodes_than_the_bounds_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+def crowded(depth: int = MAX_DEPTH) -> RoutingTable:
     """All combinations of places for parameters in one path: as bad as a table can be."""
-    depth, most = 10, MAX_PARAMETERS
-    made = [
+    return RoutingTable.from_routes(
         at("/" + "/".join(f"{{p{i}}}" if i in some else "a" for i in range(depth)))
-        for count in range(most + 1)
+        for count in range(MAX_PARAMETERS + 1)
         for some in itertools.combinations(range(depth), count)
-    ]
-    found = RoutingTable.from_routes(made)
+    )
+
+
+def test_no_request_meets_more_nodes_than_the_bounds_allow(monkeypatch: pytest.MonkeyPatch) -> None:
     met = Meeting(monkeypatch)
-    hit = found.find("", ("a",) * 60)
+    hit = crowded().find("", ("a",) * 60)
     assert hit is not None
-    assert hit.routes[0].prefix == ("a",) * depth
-    bound = sum(math.comb(d, k) for d in range(1, depth + 1) for k in range(most + 1))
-    assert 0 < met.nodes <= bound
-    # The bound of any table: what the admin API takes has no more segments than that.
-    assert sum(math.comb(d, k) for d in range(MAX_DEPTH + 1) for k in range(most + 1)) < 10_000
+    assert hit.routes[0].prefix == ("a",) * MAX_DEPTH
+    levels = range(1, MAX_DEPTH + 1)
+    bound = sum(math.comb(d, k) for d in levels for k in range(MAX_PARAMETERS + 1))
+    assert 0 < met.nodes <= bound < 1024
+
+
+def test_the_readings_of_a_doubtful_path_meet_no_more_than_a_few_thousand_nodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the bound, each of up to 16 readings meets as many as the worst path can."""
+    met = Meeting(monkeypatch)
+    doubtful = "/a" * MAX_DEPTH + "/" + "%25252f%5c;x" * 2_800
+    assert len(doubtful) > 32 * 1024
+    assert _is_doubtful(crowded(), doubtful)
+    assert met.nodes <= MAX_DOUBTFUL_NODES + 2 * 1023, "the match of the path itself, and one level"
+    met.nodes = 0
+    assert not _is_doubtful(crowded(5), doubtful), "few nodes, and no other route"
+    assert 0 < met.nodes < MAX_DOUBTFUL_NODES
 
 
 def test_a_match_does_not_slow_down_with_the_number_of_routes(
@@ -206,5 +223,5 @@ def test_the_admin_api_says_what_is_wrong_with_a_parameter() -> None:
         assert any("whole segment" in one for one in problems(path)), path
     assert problems("/{x}/{x}") == ["path_prefix must not hold a parameter twice"]
     assert any("at most 4" in one for one in problems("/{a}/{b}/{c}/{d}/{e}"))
-    assert any("16 segments" in one for one in problems("/{a}" + "/x" * MAX_DEPTH))
+    assert any("10 segments" in one for one in problems("/{a}" + "/x" * MAX_DEPTH))
     assert problems("/x" * 60) == []

@@ -16,7 +16,8 @@ from stoa_proxy.core.exchange import RequestContext
 from stoa_proxy.core.limit_headers import RATE_HEADERS
 from stoa_proxy.core.match import select_route
 from stoa_proxy.core.model import Route
-from stoa_proxy.core.table import Match, RoutingTable
+from stoa_proxy.core.table import RoutingTable
+from stoa_proxy.core.trie import Match
 from stoa_proxy.engines.fast.quick_heads import (
     LONGEST_KNOWN,
     SPECIAL,

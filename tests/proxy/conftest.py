@@ -40,7 +40,7 @@ OVER_BOTH = (
     "http/test_framing.py", "test_app.py", "policies/test_caching.py",
     "policies/test_logging_policy.py", "policies/test_retry.py", "engines/test_backends.py",
     "engines/test_backend_auth.py", "engines/test_backend_traps.py", "pipeline/test_sidecar.py",
-    "engines/test_tracing.py", "engines/test_route_headers.py",
+    "engines/test_tracing.py", "engines/test_route_headers.py", "engines/test_half_close.py",
     "engines/test_path_parameters.py", "engines/test_backend_tls.py",
     "proxy/test_snapshots.py",
     "control_plane/test_revocation.py",

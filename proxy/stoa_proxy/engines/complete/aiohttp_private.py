@@ -21,7 +21,7 @@ REASONS = {
     "RequestHandler._waiter": "tells idle client connections, which are closed for new ones",
     "RequestHandler._request_count": "tells connections whose first request has not come",
     "RequestHandler._task_handler": "cancels a request that a stop waits for no longer",
-    "RequestHandler._messages": "fails the body of a request that the handler has not begun yet",
+    "RequestHandler._messages": "tells whether requests wait, and fails the body of one that does",
     "RequestHandler._current_request": "fails the body of the request that is being handled",
     "RequestHandler._lingering_time": "closes at once when a body's end cannot be trusted",
     "BaseRequest._version": "answers a request that could not be parsed by HTTP/1.1",
@@ -49,6 +49,11 @@ def is_waiting_for_request(handler: web.RequestHandler) -> bool:
 def has_begun_request(handler: web.RequestHandler) -> bool:
     """Whether a client connection has carried any request."""
     return handler._request_count > 0  # noqa: SLF001 - see REASONS
+
+
+def has_further_requests(handler: web.RequestHandler) -> bool:
+    """Whether requests wait behind the one that is handled."""
+    return bool(handler._messages)  # noqa: SLF001 - see REASONS
 
 
 def cancel_request(handler: web.RequestHandler) -> None:

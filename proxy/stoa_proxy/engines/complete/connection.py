@@ -37,13 +37,16 @@ class Connection(web.RequestHandler):
     Closed when the first head is not complete after `server.head_seconds`, and when the client
     takes next to nothing of a response for `server.write_seconds`. `client_address` is the address
     of its other end, `is_spare` whether it is beyond the bound of connections, `is_ending` whether
-    its last response is given and only the rest of a body that nobody reads is waited for.
+    its last response is given and only the rest of a body that nobody reads is waited for;
+    `is_forwarding` is whether its request is an upstream's matter, `has_ended` whether the client
+    sends nothing more and gets only what the gateway answers itself (docs/adr/0049).
     """
 
     # Each connection is there for as long as its client wishes: no `__dict__` for 10,000 of them.
     __slots__ = (
         "_client_transport", "_framing", "_head_timer", "_refusal", "_server", "_slow_client_guard",
-        "announced", "client_address", "is_ending", "is_spare", "predecessor",
+        "announced", "client_address", "has_ended", "is_ending", "is_forwarding", "is_spare",
+        "predecessor",
     )  # fmt: skip
 
     _server: ConnectionServer
@@ -51,7 +54,9 @@ class Connection(web.RequestHandler):
     """The client's address where a load balancer says it (`http.proxy_protocol`)."""
 
     client_address: str
+    has_ended: bool
     is_ending: bool
+    is_forwarding: bool
     is_spare: bool
     predecessor: Held | None
     """The protocol that has the connection until this one takes it over; None for a new one."""
@@ -71,6 +76,7 @@ class Connection(web.RequestHandler):
             transport.max_size = _READ_BYTES
         self._client_transport = transport
         self._slow_client_guard = SlowClientGuard(transport, self._server.write_seconds)
+        self.has_ended = self.is_forwarding = False
         self.is_ending = False
         self.is_spare = False
         if self.predecessor is None:
@@ -107,6 +113,10 @@ class Connection(web.RequestHandler):
         self._server.shares.remove(self)
         self._client_transport.abort()
 
+    def close_now(self) -> None:
+        """Close behind what is sent, with a request in progress."""
+        self._client_transport.close()
+
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - overridden
         """Let a request in progress finish for `timeout` seconds, then cancel it.
 
@@ -139,6 +149,17 @@ class Connection(web.RequestHandler):
         if framed:
             self._server.shares.touch(self)
             super().data_received(framed)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # aiohttp leaves it to the transport
+        """Stay open, which is returned, for what the gateway answers itself.
+
+        Anything else has ended with the client: a request that an upstream has, one that is not
+        whole. Behind TLS no connection can be half open.
+        """
+        is_whole = self._framing.is_idle or self._refusal is not None
+        is_plain = self._client_transport.get_extra_info("sslcontext") is None
+        self.has_ended = is_whole and is_plain and not (self.is_idle or self.is_forwarding)
+        return self.has_ended
 
     def pause_writing(self) -> None:
         """Watch a client that reads more slowly than we write."""

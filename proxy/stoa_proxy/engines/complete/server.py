@@ -17,6 +17,7 @@ from stoa_proxy.core.exchange import Echo, Forward, Prepare, ReadBody
 from stoa_proxy.core.policy import Services
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.engines.base import Engine, PolicyPreparer
+from stoa_proxy.engines.complete.aiohttp_private import has_further_requests
 from stoa_proxy.engines.complete.beginnings import Beginnings
 from stoa_proxy.engines.complete.connection import Connection, ConnectionServer
 from stoa_proxy.engines.complete.figures import add_figures
@@ -233,6 +234,8 @@ class AiohttpEngine(Engine):
             # Told the end before it sent the body, a client may send it or its next request
             # (RFC 9110, 10.1.1).
             response.force_close()
+        elif connection.has_ended and not has_further_requests(connection):
+            response.force_close()
         if not response.keep_alive or (head.has_body and not request.content.is_eof()):
             # Nothing but the rest of a body is waited for, so it makes room for others.
             connection.is_ending = True
@@ -265,23 +268,27 @@ class AiohttpEngine(Engine):
             decision = decision.complete(None if is_cut else content)
         if isinstance(decision, Respond):
             return make_response(self._count_refusal(head, decision, started))
-        return await self._perform(request, decision, connection.client_address, started)
+        return await self._perform(request, connection, decision, started)
 
     async def _perform(
         self,
         request: web.BaseRequest,
+        connection: Connection,
         decision: Prepare | Forward | Echo,
-        peer: str,
         started: float,
     ) -> web.StreamResponse:
         """Carry out a decision for a request that no policy refuses."""
-        context = decision.context
+        context, peer = decision.context, connection.client_address
         head = context.head
         refusal = self._request_shares.enter(context, peer)
         if refusal is not None:
             refusal = self._pipeline.finish(context, refusal)
             return refuse_body(self._count_refusal(head, refusal, started))
         try:
+            connection.is_forwarding = not isinstance(decision, Echo)
+            if connection.is_forwarding and connection.has_ended:
+                connection.close_now()
+                raise ConnectionResetError("the client has left")
             following = (
                 await self._preparer.prepare(decision)
                 if isinstance(decision, Prepare)
@@ -294,6 +301,7 @@ class AiohttpEngine(Engine):
             self._pipeline.end_request(context)
             raise
         finally:
+            connection.is_forwarding = False
             self._request_shares.leave(context, peer)
         seconds = time.perf_counter() - started
         received, sent = getattr(request.content, "total_bytes", 0), sent_bytes(request, response)

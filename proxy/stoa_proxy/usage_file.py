@@ -47,9 +47,16 @@ insert into usage values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do update se
     refused = refused + excluded.refused, received = received + excluded.received,
     sent = sent + excluded.sent, seconds = seconds + excluded.seconds
 """
-_READ: Final = """
-select * from usage where hour >= ? and hour < ? and (? is null or tenant_id = ?)
-order by hour, tenant_id, api_id, application_id limit ?
+_OF: Final = """
+from usage where hour >= :start and hour < :end
+    and (:tenant_id is null or tenant_id = :tenant_id) and (:api_id is null or api_id = :api_id)
+    and (:application_id is null or application_id = :application_id)
+"""
+_READ: Final = f"select * {_OF} order by hour, tenant_id, api_id, application_id limit {MAX_ROWS}"
+_ADD_UP: Final = f"""
+select :start, tenant_id, api_id, application_id, sum(requests), sum(errors), sum(refused),
+    sum(received), sum(sent), sum(seconds) {_OF}
+group by tenant_id, api_id, application_id order by 2, 3, 4 limit {MAX_ROWS}
 """
 
 Row = tuple[int, str, str, str, int, int, int, int, int, float]
@@ -117,6 +124,5 @@ class UsageFile:
         if not self._path.exists():
             return []
         with open_database(self._path, _CREATE) as database:
-            start, end, tenant_id = request
-            parameters = (start, end, tenant_id, tenant_id, MAX_ROWS)
-            return database.execute(_READ, parameters).fetchall()
+            query = _ADD_UP if request.is_total else _READ
+            return database.execute(query, request._asdict()).fetchall()

@@ -21,6 +21,10 @@ EXAMPLES = {
   stoa-gitops snapshots --tenant acme
   stoa-gitops snapshots --limit 1 --output json
   STOA_CONTROL_TOKEN_FILE=token stoa-gitops snapshots --control https://stoa.example.com""",
+    "usage": """examples:
+  stoa-gitops usage --tenant acme
+  stoa-gitops usage --from 2026-11-01 --to 2026-12-01 --output json
+  stoa-gitops usage --api acme/orders --by hour""",
     "state": """examples:
   stoa-gitops state list --gateway kong-prod
   stoa-gitops state show kong-prod api/acme/billing
@@ -71,15 +75,46 @@ def add_snapshots(command: Parser) -> None:
     command.flag(
         "api", metavar="ID", about_default="all", help="only of this API, by its id on the gateway"
     )
+    _control(command)
+    _limit(command, "20", "errors")
+    text_or_json(command)
+    state(command)
+
+
+def add_usage(command: Parser) -> None:
+    """Add whose usage of which hours is shown."""
+    times = "a time such as 2026-11-30 or 2026-11-30T07:00:00Z"
+    command.flag(
+        "from", dest="start", metavar="TIME", about_default="a day before",
+        help=f"begin with the hour of this time, {times}",
+    )  # fmt: skip
+    command.flag(
+        "to", dest="end", metavar="TIME", about_default="now",
+        help="end with the last hour before this time",
+    )  # fmt: skip
+    command.flag("tenant", metavar="NAME", about_default="all", help="only of this tenant")
+    command.flag(
+        "api", metavar="ID", about_default="all", help="only of this API, by its id on the gateway"
+    )
+    command.flag(
+        "application", metavar="ID", about_default="all",
+        help="only of this application, by its id on the gateway",
+    )  # fmt: skip
+    command.flag(
+        "by", choices=("total", "hour"), default="total", help="add all hours up, or show each"
+    )
+    _control(command)
+    text_or_json(command)
+    state(command)
+
+
+def _control(command: Parser) -> None:
     command.flag(
         "control",
         metavar="URL",
         about_default="the process with --state",
         help="address of a control API, which gets the token that STOA_CONTROL_TOKEN_FILE names",
     )
-    _limit(command, "20", "errors")
-    text_or_json(command)
-    state(command)
 
 
 def add_state(command: Parser) -> None:

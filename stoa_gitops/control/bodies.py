@@ -5,9 +5,17 @@ What describes gateways is in `operations.views`.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from stoa_gitops.operations.views import View
 
@@ -62,6 +70,24 @@ ApiName: TypeAlias = Annotated[
 ]
 
 
+def _parse_time(text: object) -> datetime:
+    try:
+        time = datetime.fromisoformat(str(text))
+    except ValueError:
+        raise ValueError("from and to are times such as 2026-11-30T07:00:00Z") from None
+    try:
+        return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("from and to are times of the years 1 to 9999") from None
+
+
+Time: TypeAlias = Annotated[
+    datetime | None,
+    BeforeValidator(_parse_time),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+
+
 class Query(BaseModel):
     """Parameters of a query; each may be given once, others are refused."""
 
@@ -94,6 +120,29 @@ class SnapshotQuery(Query):
     api: ApiName = None
     limit: Limit = DEFAULT_LIMIT
     cursor: NameCursor = ""
+
+
+class UsageQuery(Query):
+    """Which hours of whose usage."""
+
+    start: Time = Field(
+        None, alias="from", description="begin with the hour of this time (default: a day before)"
+    )
+    end: Time = Field(None, alias="to", description="end with the hour before this time (now)")
+    tenant: TenantName = None
+    api: ApiName = None
+    application: Annotated[
+        str | None,
+        WithJsonSchema({"type": "string", "maxLength": 512}),
+        Field(description="only this application, by its id on the gateway"),
+    ] = None
+    by: Literal["hour", "total"] = Field("total", description="rows of each hour, or of all")
+
+    @model_validator(mode="after")
+    def _has_hours(self) -> UsageQuery:
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError("from must be before to")
+        return self
 
 
 class Suspension(BaseModel):

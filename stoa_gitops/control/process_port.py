@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar, Protocol
 
 from stoa_gitops.errors import Retry, StoaGitopsError
 from stoa_gitops.model.plan import PlanSet
 from stoa_gitops.model.principal import Principal
 from stoa_gitops.operations.snapshot_views import SnapshotPage
+from stoa_gitops.operations.usage_views import UsagePage
 from stoa_gitops.operations.views import GatewayDetailView, GatewayView, StatusView
 from stoa_gitops.store import AuditEntry
+
+
+@dataclass(frozen=True, slots=True)
+class UsageAsked:
+    """The hours that two times touch, None for the last day; whose, None for all; and whether they
+    are added up.
+    """
+
+    start: datetime | None
+    end: datetime | None
+    tenant: str | None
+    api: str | None
+    application: str | None
+    is_total: bool
 
 
 class NotReady(StoaGitopsError):
@@ -76,6 +93,11 @@ class Operations(Protocol):
         """Return errors of the embedded gateway, newest first; `before` is the last id seen.
 
         Of a tenant and an API, None for all. Raises Conflict where no embedded gateway keeps any.
+        """
+
+    async def usage(self, asked: UsageAsked) -> UsagePage:
+        """Return what callers of the embedded gateway used; raises Conflict where it counts none,
+        and for hours that end before they begin.
         """
 
     def request_catalog_reload(self, why: str) -> None:

@@ -194,9 +194,10 @@ def checks_requests(find: Callable[[web.Request], Route | None]) -> Middleware:
 def _check_parameters(request: web.Request, route: Route) -> None:
     if route.is_lenient:
         return
+    known = [field.alias or name for name, field in route.query.model_fields.items()]
     for name in request.query:
-        if name not in route.query.model_fields:
-            existing = ", ".join(route.query.model_fields) or "none"
+        if name not in known:
+            existing = ", ".join(known) or "none"
             raise Problem(
                 400, "Bad Request", f"no query parameter {name!r} here; there is: {existing}"
             )
@@ -225,8 +226,14 @@ def _parse_query(route: Route, request: web.Request) -> BaseModel:
     try:
         return route.query.model_validate(dict(request.query))
     except ValidationError as error:
-        # Our own parsers say it in words; pydantic puts this in front of them.
-        message = _first_error(error)["msg"].removeprefix("Value error, ")
+        first = _first_error(error)
+        # Our own parsers say it in words, with the name; pydantic puts this in front of them.
+        is_own, message = first["type"] == "value_error", first["msg"]
+        message = (
+            message.removeprefix("Value error, ")
+            if is_own
+            else f"{_place(first['loc'])}: {message}"
+        )
         raise Problem(400, "Bad Request", message) from None
 
 

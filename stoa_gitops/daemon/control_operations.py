@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from stoa_gitops import __version__
-from stoa_gitops.control.process_port import Conflict, NotReady
+from stoa_gitops.control.process_port import Conflict, NotReady, UsageAsked
 from stoa_gitops.daemon.registered_views import RegisteredViews, is_known_by_checks
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.fleet.health import GatewayStatus
@@ -24,6 +24,7 @@ from stoa_gitops.operations.running_views import catalog_view, running_view
 from stoa_gitops.operations.snapshot_views import SnapshotPage, SnapshotView
 from stoa_gitops.operations.stored_gateways import StoredGateway, load_gateway, load_orphans
 from stoa_gitops.operations.stored_views import stored_detail, stored_view
+from stoa_gitops.operations.usage_views import UsagePage, UsageView
 from stoa_gitops.operations.views import (
     FORMAT_VERSION,
     GatewayDetailView,
@@ -55,8 +56,14 @@ NO_SNAPSHOTS: Final = (
     "STOA_SNAPSHOT_ENABLED is false"
 )
 
-ReadSnapshots: TypeAlias = Callable[[Mapping[str, str]], Awaitable[Mapping[str, Any] | None]]
-"""Returns what the data plane's `/admin/snapshots` does for a query."""
+NO_USAGE: Final = (
+    "no usage is counted here: no gateway with `baseUrl: embedded` runs in this process"
+)
+
+AskEmbedded: TypeAlias = Callable[
+    [str, Mapping[str, str]], Awaitable[tuple[int, Mapping[str, Any]]]
+]
+"""Asks the admin API of the embedded gateway for a path with a query; returns status and JSON."""
 
 
 @dataclass
@@ -68,7 +75,7 @@ class ProcessOperations:
     list_failed_tasks  returns the background tasks that do not run though they should
     forget_registered  drops a registered gateway by its id, for a principal
     list_troubles      returns what else is wrong in the process itself
-    read_snapshots     returns snapshots of errors of the embedded gateway, None without one
+    ask_embedded       asks the admin API of the embedded gateway, None without one
     """
 
     workspace: Workspace
@@ -80,7 +87,7 @@ class ProcessOperations:
     _planning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLANS_AT_ONCE))
     fleet: RegisteredViews | None = None
     forget_registered: Callable[[str, Principal], Awaitable[None]] | None = None
-    read_snapshots: ReadSnapshots | None = None
+    ask_embedded: AskEmbedded | None = None
     _forced: dict[str, Forced] = field(default_factory=dict)
     _plans_requested: int = 0
     _reload_requested: asyncio.Event = field(default_factory=asyncio.Event)
@@ -175,13 +182,36 @@ class ProcessOperations:
     ) -> SnapshotPage:
         """Return errors of the embedded gateway, newest first; raises Conflict without one."""
         asked = {"tenant": tenant, "api": api, "before": before or None, "limit": str(limit)}
-        query = {name: value for name, value in asked.items() if value is not None}
-        found = None if self.read_snapshots is None else await self.read_snapshots(query)
-        if found is None:
+        status, found = await self._ask_embedded("/admin/snapshots", asked)
+        if status != 200:
             raise Conflict(NO_SNAPSHOTS)
         items = [SnapshotView.model_validate(one) for one in found["snapshots"]]
         is_last = found["total"] <= len(items)
         return SnapshotPage(items=items, next=None if is_last else items[-1].request_id)
+
+    async def usage(self, asked: UsageAsked) -> UsagePage:
+        """Return what callers of the embedded gateway used; raises Conflict where none is known."""
+        query = {
+            "from": None if asked.start is None else asked.start.isoformat(),
+            "to": None if asked.end is None else asked.end.isoformat(),
+            "tenant": asked.tenant,
+            "api": asked.api,
+            "application": asked.application,
+            "by": "total" if asked.is_total else "hour",
+        }
+        status, found = await self._ask_embedded("/admin/usage", query)
+        if status != 200:
+            raise Conflict(NO_USAGE if status == 501 else str(found.get("detail", NO_USAGE)))
+        items = [UsageView.model_validate(one) for one in found["usage"]]
+        return UsagePage(items=items, is_whole=found["is_whole"])
+
+    async def _ask_embedded(
+        self, path: str, query: Mapping[str, str | None]
+    ) -> tuple[int, Mapping[str, Any]]:
+        if self.ask_embedded is None:
+            return 501, {}
+        given = {name: value for name, value in query.items() if value is not None}
+        return await self.ask_embedded(path, given)
 
     # requests
 

@@ -91,18 +91,15 @@ class EmbeddedGateway:
             await self._gateway.update_backends(allow, deny)
         self._backends = (allow, deny)
 
-    async def snapshots(self, query: Mapping[str, str]) -> Mapping[str, Any] | None:
-        """Return snapshots of errors as `/admin/snapshots` does; None where there are none kept."""
+    async def ask(self, path: str, query: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
+        """Return the status and the JSON of a GET of the admin API; 501 without a gateway."""
         if self._gateway is None:
-            return None
+            return 501, {}
         headers = {"Authorization": f"Bearer {self.token}"}
-        target = f"/admin/snapshots?{urlencode(query)}"
+        target = f"{path}?{urlencode(query)}"
         status, _, parts = await self._gateway.administer("GET", target, headers, b"")
-        content = b"".join([part async for part in parts])
-        if status != 200:
-            return None  # 501: they are switched off
-        document: Mapping[str, Any] = json.loads(content)
-        return document
+        document: Mapping[str, Any] = json.loads(b"".join([part async for part in parts]))
+        return status, document
 
     async def stop(self) -> None:
         """Stop listening; requests in flight have DRAIN_SECONDS."""

@@ -162,7 +162,7 @@ class Process:
             lambda: [*self._gateway_keys.troubles(), *self._fleet.troubles()],
             fleet=fleet.views,
             forget_registered=self._fleet.forget,
-            read_snapshots=self._embedded.snapshots,
+            ask_embedded=self._embedded.ask,
         )
 
     def _build_loops(self) -> None:

@@ -36,9 +36,11 @@ spec:
 """
 
 
-def run(state: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    state: Path, *arguments: str, of: str = "snapshots", **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command("snapshots", *arguments, "--state", str(state)),
+        command(of, *arguments, "--state", str(state)),
         env=environment(**variables),
         capture_output=True,
         text=True,
@@ -67,6 +69,10 @@ async def a_tenant_sees_its_own_alone(process: Running, own: Any, folder: Path) 
         assert (await ask(process, path, TOKEN, method)).status_code == 403
     file = folder / "token-of-acme"
     file.write_text(f"{TOKEN}\n")
+    usage = (await ask(process, "/v1/usage", TOKEN)).json()["items"]
+    assert {(one["tenantId"], one["apiId"]) for one in usage} == {("acme", own[0]["apiId"])}
+    assert usage[0]["errors"] == usage[0]["requests"] >= 1
+    assert (await ask(process, "/v1/usage?tenant=demo", TOKEN)).status_code == 403
     asked = ("--control", process.control, "--output", "json")
     named = {"STOA_CONTROL_TOKEN_FILE": str(file)}
     shown = run(folder / "none", *asked, **named)
@@ -120,6 +126,13 @@ async def test_an_error_is_seen_from_outside_by_its_tenant_and_outlives_the_proc
         assert "no answer from a backend: unreachable" in text
         assert SECRET not in text + shown.stdout
         assert run(state, "--tenant", "nobody").stdout == "No errors are known.\n"
+        used = run(state, "--tenant", "demo", of="usage")
+        assert used.returncode == Exit.OK, used.stderr
+        head, row = used.stdout.splitlines()
+        assert head.split()[:4] == ["TENANT", "API", "APPLICATION", "REQUESTS"]
+        assert row.split()[0] == "demo"
+        assert row.split()[2] == "-"
+        assert run(state, "--from", "soon", of="usage").returncode == Exit.USAGE
         assert run(state, "--limit", "501").returncode == Exit.USAGE
     assert TOKEN not in process.log.read_text()
     assert SECRET.encode() not in (state / "gateway-snapshots.db").read_bytes()

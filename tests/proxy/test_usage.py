@@ -98,6 +98,12 @@ async def test_hours_add_up_over_restarts(
         assert [(row["hour"][11:13], row["requests"]) for row in rows] == [("00", 4), ("01", 2)]
         assert [row["requests"] for row in await usage_of(api, "?from=2026-06-01T01:10:00Z")] == [2]
         assert await usage_of(api, "?tenant=rival") == []
+        assert await usage_of(api, "?api=r2") == await usage_of(api, "?application=c1") == []
+        (whole,) = await usage_of(api, "?by=total&tenant=acme&api=r1&application=")
+        assert (whole["api_id"], whole["requests"]) == ("r1", 6)
+        assert whole["hour"] == "2026-05-31T02:00:00Z"  # the first of those that are added up
+        assert whole["seconds"] == pytest.approx(sum(row["seconds"] for row in rows))
+        assert await usage_of(api, "?by=hour") == rows
         assert await usage_of(api, "?from=2026-06-01T00:00:00Z&to=2026-06-01T00:00:01Z") == rows[:1]
     assert (tmp_path / "gateway-usage.db").stat().st_mode & 0o777 == 0o600
 
@@ -111,6 +117,8 @@ async def test_hours_add_up_over_restarts(
         "?to=2026&to=2027",
         "?from=",
         "?from=0001-01-01T00:00:00%2B23:00",
+        "?by=week",
+        "?tenant=acme&tenant=rival",
     ],
 )
 async def test_a_query_that_asks_nothing_is_refused(tmp_path: Path, query: str) -> None:

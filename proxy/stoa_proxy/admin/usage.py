@@ -1,4 +1,4 @@
-"""`GET /admin/usage`: what callers used, by hour, API and application."""
+"""`GET /admin/usage`: what callers used, by API and application, of each hour or altogether."""
 
 from __future__ import annotations
 
@@ -11,28 +11,42 @@ from stoa_proxy.core.problems import Respond, problem
 
 _HOUR: Final = 3600
 _DAY: Final = timedelta(days=1)
+_PARAMETERS: Final = frozenset({"from", "to", "tenant", "api", "application", "by"})
+_BY: Final = ("hour", "total")
 _FIELDS: Final = ("tenant_id", "api_id", "application_id")
 _FIGURES: Final = ("requests", "errors", "refused", "received_bytes", "sent_bytes", "seconds")
 
 
 class UsageRequest(NamedTuple):
-    """Whole hours in [start, end), in seconds since 1970; `tenant_id` None is all tenants."""
+    """Whole hours in [start, end), in seconds since 1970; of a tenant, an API and an application,
+    None for all, and added up over all hours or of each.
+    """
 
     start: int
     end: int
     tenant_id: str | None
+    api_id: str | None
+    application_id: str | None
+    is_total: bool
 
 
 def parse_usage(query: str, now: datetime, tenant_id: str | None) -> UsageRequest | Respond:
-    """Return what a query (`from`, `to`, `tenant`) asks, or the refusal of one that asks nothing.
+    """Return what a query (`_PARAMETERS`) asks, or the refusal of one that asks nothing.
 
-    `from` and `to` are times of RFC 3339; the last 24 hours without them. A gateway of one tenant
-    (`tenant_id`) shows that tenant's alone.
+    `from` and `to` are times of RFC 3339; the last 24 hours without them. `by` is `hour` or
+    `total`. A gateway of one tenant (`tenant_id`) shows that tenant's alone.
     """
     values = parse_qs(query, keep_blank_values=True)
-    unknown = sorted(values.keys() - {"from", "to", "tenant"})
+    unknown = sorted(values.keys() - _PARAMETERS)
     if unknown:
-        return problem(400, "Usage query refused", f"{unknown[0]}: there are from, to and tenant")
+        known = ", ".join(sorted(_PARAMETERS))
+        return problem(400, "Usage query refused", f"{unknown[0]}: there are {known}")
+    twice = next((name for name, given in sorted(values.items()) if len(given) > 1), None)
+    if twice is not None:
+        return problem(400, "Usage query refused", f"{twice}: once")
+    by = values.get("by", ["hour"])[0]
+    if by not in _BY:
+        return problem(400, "Usage query refused", f"by: {' or '.join(_BY)}")
     try:
         # The hour that begins at this moment is the last one.
         end = _read_time(values.get("to"), now + timedelta(seconds=1))
@@ -42,11 +56,16 @@ def parse_usage(query: str, now: datetime, tenant_id: str | None) -> UsageReques
         return problem(400, "Usage query refused", detail)
     if start >= end:
         return problem(400, "Usage query refused", "from must be before to")
-    asked = values.get("tenant", [None])[-1]
+    asked, api_id, application_id = (
+        values.get(name, [None])[0] for name in ("tenant", "api", "application")
+    )
     if tenant_id is not None and asked not in {None, tenant_id}:
         return problem(404, "No such tenant here")
     first, last = int(start.timestamp()), int(end.timestamp())
-    return UsageRequest(first - first % _HOUR, -(-last // _HOUR) * _HOUR, tenant_id or asked)
+    start_hour, end_hour = first - first % _HOUR, -(-last // _HOUR) * _HOUR
+    return UsageRequest(
+        start_hour, end_hour, tenant_id or asked, api_id, application_id, by == "total"
+    )
 
 
 def _read_time(values: Sequence[str] | None, default: datetime) -> datetime:

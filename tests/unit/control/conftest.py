@@ -28,7 +28,7 @@ from stoa_gitops.control.fleet_port import (
 )
 from stoa_gitops.control.hosts import HostNames
 from stoa_gitops.control.metrics import Metrics
-from stoa_gitops.control.process_port import Conflict, NotReady
+from stoa_gitops.control.process_port import Conflict, NotReady, UsageAsked
 from stoa_gitops.control.route import Route
 from stoa_gitops.control.server import ControlProtocol, ControlServer
 from stoa_gitops.control.tenant_tokens import TenantTokens
@@ -41,6 +41,7 @@ from stoa_gitops.model.plan import Plan, PlanSet
 from stoa_gitops.model.principal import Principal
 from stoa_gitops.model.secret import Secret
 from stoa_gitops.operations.snapshot_views import SnapshotPage, SnapshotView
+from stoa_gitops.operations.usage_views import UsagePage, UsageView
 from stoa_gitops.operations.views import (
     FORMAT_VERSION,
     CatalogView,
@@ -113,6 +114,7 @@ class Steered:
     asked: list[tuple[str, ...]] = field(default_factory=list)
     forced: list[str] = field(default_factory=list)
     looks: int = 0
+    usages: list[UsageAsked] = field(default_factory=list)
     fails: Exception | None = None
     blocks: asyncio.Event | None = None
     planning: int = 0
@@ -193,6 +195,17 @@ class Steered:
         numbers = list(range(newest, max(0, newest - limit), -1))
         items = [snapshot_view(str(number), tenant or "acme", api or "r1") for number in numbers]
         return SnapshotPage(items=items, next=None if numbers[-1] == 1 else str(numbers[-1]))
+
+    async def usage(self, asked: UsageAsked) -> UsagePage:
+        if asked.tenant == "nowhere":
+            raise Conflict("no usage is counted here")
+        self.usages.append(asked)
+        row = UsageView(
+            hour=NOW.isoformat(), tenant_id=asked.tenant or "acme", api_id=asked.api or "r1",
+            application_id=asked.application or "", requests=3, errors=1, refused=0,
+            received_bytes=0, sent_bytes=5, seconds=0.5,
+        )  # fmt: skip
+        return UsagePage(items=[row], is_whole=True)
 
     def request_catalog_reload(self, why: str) -> None:
         self.looks += 1

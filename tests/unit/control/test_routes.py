@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from stoa_gitops.control.api import ROUTES
 from stoa_gitops.control.app import build
 from stoa_gitops.control.auth import Access
 from stoa_gitops.control.hosts import HostNames
+from stoa_gitops.control.process_port import UsageAsked
 from stoa_gitops.errors import StoreError
 from stoa_gitops.model.secret import Secret
 from tests.unit.control.conftest import TOKEN, Served, make_shares
@@ -239,6 +241,40 @@ async def test_errors_are_those_of_whom_is_asked_for(served: Served) -> None:
     assert (one["tenantId"], one["apiId"], one["statusCode"]) == ("beta", "r9", 502)
     is_problem(await served.get("/v1/snapshots?tenant=nowhere"), 409)
     is_problem(await served.get("/v1/snapshots?tenants=beta"), 400)
+
+
+async def test_usage_is_that_of_the_hours_and_of_whom_is_asked_for(served: Served) -> None:
+    asked = (
+        "from=2026-06-01&to=2026-06-02T01:30:00%2B01:30&tenant=beta&api=r9&application=m&by=hour"
+    )
+    answer = await served.get(f"/v1/usage?{asked}")
+    (one,) = answer.json()["items"]
+    assert (one["tenantId"], one["apiId"], one["applicationId"]) == ("beta", "r9", "m")
+    await served.get("/v1/usage")
+    first, end = datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 6, 2, tzinfo=UTC)
+    assert served.operations.usages == [
+        UsageAsked(first, end, "beta", "r9", "m", is_total=False),
+        UsageAsked(None, None, None, None, None, is_total=True),
+    ]
+    is_problem(await served.get("/v1/usage?tenant=nowhere"), 409)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("from=yesterday", "from and to are times such as"),
+        ("from=2026-06-02&to=2026-06-01", "from must be before to"),
+        ("to=0001-01-01T00:00:00%2B23:00", "from and to are times of the years"),
+        ("by=week", "by: Input should be"),
+        ("start=2026-06-01", "start"),
+        ("from=2026-06-01&from=2026-06-02", "from"),
+    ],
+)
+async def test_hours_that_make_no_sense_are_400(served: Served, query: str, said: str) -> None:
+    answer = await served.get(f"/v1/usage?{query}")
+    is_problem(answer, 400)
+    assert said in answer.json()["detail"]
+    assert served.operations.usages == []
 
 
 async def test_what_is_asked_reaches_the_process(served: Served) -> None:

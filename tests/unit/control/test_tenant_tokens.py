@@ -34,6 +34,16 @@ async def test_a_tenant_sees_its_own_errors_whatever_it_asks(served: Served) -> 
         assert "items" not in answer.text
 
 
+async def test_a_tenant_sees_its_own_usage_whatever_it_asks(served: Served) -> None:
+    for headers, tenant, other in ((ACME, "acme", "rival"), (RIVAL, "rival", "acme")):
+        for query in ("", f"?tenant={tenant}", "?api=r9", "?by=hour"):
+            answer = await ask(served, "GET", f"/v1/usage{query}", headers)
+            assert {one["tenantId"] for one in answer.json()["items"]} == {tenant}
+        answer = await ask(served, "GET", f"/v1/usage?tenant={other}", headers)
+        assert answer.status_code == 403
+    assert [one.tenant for one in served.operations.usages] == ["acme"] * 4 + ["rival"] * 4
+
+
 @pytest.mark.parametrize(
     "tenant",
     ["rival", "acme,rival", "*", "", " acme", "ACME", "acme/../rival", "%00acme", "acme\u200b"],

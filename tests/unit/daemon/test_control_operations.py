@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stoa_gitops.control.process_port import Conflict, NotReady
+from stoa_gitops.control.process_port import Conflict, NotReady, UsageAsked
 from stoa_gitops.daemon import control_operations as operations
 from stoa_gitops.daemon.control_operations import ProcessOperations
 from stoa_gitops.daemon.registered_gateways import RegisteredGateways
@@ -133,16 +134,54 @@ async def test_errors_are_asked_of_the_embedded_gateway(process: ProcessOperatio
         await process.snapshots(None, None, 10, "")
     queries: list[dict[str, str]] = []
 
-    async def read(query: Mapping[str, str]) -> Mapping[str, Any] | None:
+    async def ask(path: str, query: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
+        assert path == "/admin/snapshots"
         queries.append(dict(query))
-        return None if query["limit"] == "9" else {"snapshots": [], "total": 0}
+        return (501, {}) if query["limit"] == "9" else (200, {"snapshots": [], "total": 0})
 
-    process.read_snapshots = read
+    process.ask_embedded = ask
     page = await process.snapshots("acme", None, 10, "7")
     assert (page.items, page.next) == ([], None)
     assert queries == [{"tenant": "acme", "before": "7", "limit": "10"}]
     with pytest.raises(Conflict, match="STOA_SNAPSHOT_ENABLED"):
         await process.snapshots(None, None, 9, "")
+
+
+async def test_usage_is_asked_of_the_embedded_gateway(process: ProcessOperations) -> None:
+    whole = UsageAsked(NOW, NOW + timedelta(hours=1), "acme", "orders", "mobile", is_total=False)
+    with pytest.raises(Conflict, match="baseUrl: embedded"):
+        await process.usage(whole)
+    answers: list[tuple[int, dict[str, Any]]] = [
+        (400, {"detail": "from must be before to"}),
+        (501, {}),
+        (200, {"usage": [{
+            "hour": "2026-06-01T00:00:00Z", "tenant_id": "acme", "api_id": "orders",
+            "application_id": "mobile", "requests": 3, "errors": 1, "refused": 0,
+            "received_bytes": 0, "sent_bytes": 5, "seconds": 0.5,
+        }], "is_whole": True}),
+    ]  # fmt: skip
+    queries: list[dict[str, str]] = []
+
+    async def ask(path: str, query: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
+        assert path == "/admin/usage"
+        queries.append(dict(query))
+        return answers[len(queries) - 1]
+
+    process.ask_embedded = ask
+    with pytest.raises(Conflict, match="from must be before to"):
+        await process.usage(whole)
+    with pytest.raises(Conflict, match="baseUrl: embedded"):
+        await process.usage(UsageAsked(None, None, None, None, None, is_total=True))
+    page = await process.usage(whole)
+    assert [(one.application_id, one.requests, one.seconds) for one in page.items] == [
+        ("mobile", 3, 0.5)
+    ]
+    later = (NOW + timedelta(hours=1)).isoformat()
+    full = {
+        "from": NOW.isoformat(), "to": later, "tenant": "acme", "api": "orders",
+        "application": "mobile", "by": "hour",
+    }  # fmt: skip
+    assert queries == [full, {"by": "total"}, full]
 
 
 async def test_a_long_list_of_names_is_cut(process: ProcessOperations) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import select
 import socket
 from collections.abc import Callable
 from typing import Protocol
@@ -136,7 +137,10 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                self._pause(listening, error)
+                # Without a descriptor the system fails before it looks whether anybody waits, so
+                # the last one that was free would cost another client its connection.
+                if _has_waiting(listening):
+                    self._pause(listening, error)
                 return
 
     def _pause(self, listening: socket.socket, error: OSError) -> None:
@@ -167,6 +171,13 @@ async def bind(host: str, port: int, *, shares_port: bool = False) -> list[socke
     for opened in bound:
         opened.close()
     raise refused or OSError(errno.EADDRNOTAVAIL, "the host has no address")
+
+
+def _has_waiting(listening: socket.socket) -> bool:
+    """Whether a connection waits to be accepted."""
+    poll = select.poll()
+    poll.register(listening, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _bind_one(family: int, address: tuple[object, ...], *, shares_port: bool) -> socket.socket:

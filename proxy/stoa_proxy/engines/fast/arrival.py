@@ -17,7 +17,7 @@ from termios import FIONREAD
 from typing import TYPE_CHECKING
 
 from stoa_proxy.core.problems import Respond, problem
-from stoa_proxy.engines.fast.connection import FastConnection
+from stoa_proxy.engines.fast.connection import LINGERING_SECONDS, FastConnection
 from stoa_proxy.engines.fast.quick_exchange import QuickExchange
 from stoa_proxy.engines.fast.response_head import encode_own
 from stoa_proxy.engines.fast.upload import Upload
@@ -50,9 +50,9 @@ class Arrival:
     """
 
     __slots__ = (
-        "_arrivals", "_data", "_has_served", "_is_at_work", "_is_growing", "_is_lost", "_queue",
-        "_steps", "_unsent", "client_address", "deadline", "engine", "is_closing", "is_spare",
-        "is_write_paused", "number", "quick", "since",
+        "_arrivals", "_data", "_has_served", "_is_at_work", "_is_done", "_is_growing", "_is_lost",
+        "_queue", "_steps", "_unsent", "client_address", "deadline", "engine", "is_closing",
+        "is_spare", "is_write_paused", "number", "quick", "since",
     )  # fmt: skip
 
     _queue: Queue
@@ -68,7 +68,9 @@ class Arrival:
         self.deadline = 0.0
         self._data = self._unsent = b""
         self._steps: list[Callable[[], None]] = []
-        self._is_at_work = self._is_growing = self._has_served = self._is_lost = False
+        self._is_at_work = self._is_growing = self._has_served = False
+        # Its last response is sent; the client is gone.
+        self._is_done = self._is_lost = False
         self.is_closing = self.is_spare = self.is_write_paused = False
 
     def start(self, number: int, client: str, queue: Queue, now: float) -> None:
@@ -77,7 +79,8 @@ class Arrival:
         self.client_address = client
         self._queue, self.since = queue, now
         queue[self] = None
-        self.is_closing = self.is_spare = self._has_served = self._is_lost = False
+        self.is_closing = self.is_spare = False
+        self._has_served = self._is_done = self._is_lost = False
 
     def enter(self, queue: Queue, now: float) -> None:
         """Wait for something else."""
@@ -138,6 +141,11 @@ class Arrival:
             self.write(encode_own(response, "GET", self.engine.date, is_last=True))
         self.abort()
 
+    @property
+    def _has_unread(self) -> bool:
+        """Whether bytes came that nobody has read."""
+        return ioctl(self.number, FIONREAD, _NOTHING) != _NOTHING
+
     # What the request at work wants.
 
     def begin_quick(self, quick: QuickExchange, deadline: float, *, is_last: bool) -> None:
@@ -162,17 +170,18 @@ class Arrival:
     def end_quick(self) -> None:
         """Close behind a response that is sent, or wait for the next request."""
         self._is_at_work, self._has_served = False, True
+        self._is_done = self.is_closing
         if self._is_lost:
             self.close()
         elif self._unsent:
             self.grow()
         elif not self.is_closing:
             self._arrivals.rest(self)
-        elif ioctl(self.number, FIONREAD, _NOTHING) == _NOTHING:
-            self.close()
-        else:
+        elif self._has_unread:
             # Closed with bytes that nobody read, it is reset, and the response may be lost.
             self.grow()
+        else:
+            self.close()
 
     def send_own(
         self, response: Respond, head: RequestHead, upload: Upload | None, *, is_last: bool
@@ -198,9 +207,13 @@ class Arrival:
     # How it ends.
 
     def close_when_idle(self) -> None:
-        """Close after the request in progress, or now."""
+        """Close after the request in progress or the one that has come already, or now."""
         self.is_closing = True
-        if not self._is_at_work and not self._is_growing:
+        if self._is_at_work or self._is_growing:
+            return
+        if self._has_unread:
+            self.grow()
+        else:
             self.close()
 
     def abort(self) -> None:
@@ -257,9 +270,12 @@ class Arrival:
         elif not self._is_at_work:
             seconds = engine.keepalive_seconds if self._has_served else engine.head_seconds
             connection.timer.set(self.since + seconds)
-            if self.is_closing:
+            if self._is_done:
                 connection.close_slowly()
-            elif self._data:
+                return
+            if self.is_closing:  # behind the request that has come: it is read now or never
+                connection.wait(LINGERING_SECONDS)
+            if self._data:
                 connection.data_received(self._data)
 
     def _go_on(self, connection: FastConnection) -> None:

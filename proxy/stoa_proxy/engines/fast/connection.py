@@ -29,7 +29,7 @@ _MALFORMED = "The request's body is malformed."
 # What may come of later requests while one is at work.
 _MAX_PENDING = 64 * 1024
 # How long the rest of a body that nobody reads is waited for.
-_LINGERING_SECONDS = 2.0
+LINGERING_SECONDS = 2.0
 
 
 class FastConnection(ClientLink):
@@ -312,7 +312,7 @@ class FastConnection(ClientLink):
         if self._framing.is_inside_body:
             # Nothing but the rest of a body is waited for, so it makes room for others.
             self.is_ending = True
-            self.wait(_LINGERING_SECONDS)
+            self.wait(LINGERING_SECONDS)
         elif self.is_closing:
             self.transport.close()
             return
@@ -362,7 +362,7 @@ class FastConnection(ClientLink):
         """
         self._is_deaf = self.is_ending = True
         self._pending = b""
-        self.wait(_LINGERING_SECONDS)
+        self.wait(LINGERING_SECONDS)
         self._update_reading()
         if not self.transport.is_closing():
             self.transport.write_eof()
@@ -395,6 +395,6 @@ class FastConnection(ClientLink):
         successor.connection_made(self.transport)
         if self.is_write_paused:
             successor.pause_writing()
-        if self.is_closing:
-            successor.close()
         successor.data_received(data + rest)
+        if self.is_closing:
+            successor.close()  # behind what came

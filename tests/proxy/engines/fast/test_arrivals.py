@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from stoa_proxy.engines.fast.connection import FastConnection
 from stoa_proxy.engines.fast.quick import QuickLane
 
 from tests.proxy.conftest import Api, running
+from tests.proxy.engines.complete.test_connections import no_descriptors_left
 from tests.proxy.raw import exchange, read_head, serving
 
 HEAD = b"GET /a HTTP/1.1\r\nHost: x\r\n"
@@ -359,3 +362,177 @@ async def test_the_head_of_a_second_request_has_the_time_of_a_head() -> None:
             assert await reader.read() == b""
         writer.close()
         await until(lambda: is_empty(api))
+
+
+@contextmanager
+def nobody_reads(api: Api) -> Iterator[None]:
+    """What comes stays where it is, as what comes behind a look at all connections does."""
+    loop, arrivals = asyncio.get_running_loop(), api.gateway._engine._arrivals
+    loop.remove_reader(arrivals._epoll.fileno())
+    try:
+        yield
+    finally:
+        if api.gateway._engine._arrivals is not None:
+            loop.add_reader(arrivals._epoll.fileno(), arrivals._read)
+
+
+@pytest.mark.parametrize("behind", [b"", b"GET", CLOSE * 100])
+async def test_bytes_behind_a_last_request_that_nobody_reads_reset_no_response(
+    transports: list[FastConnection], behind: bytes
+) -> None:
+    upstream = Upstream()
+    async with warm(upstream) as api:
+        transports.clear()
+        upstream.may_answer.clear()
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        writer.write(CLOSE)
+        await upstream.asked.acquire()
+        (arrived,) = api.gateway._engine._arrivals.all()
+        with nobody_reads(api):
+            writer.write(behind)
+            await until(lambda: arrived._has_unread == bool(behind))
+            upstream.may_answer.set()
+            async with asyncio.timeout(30):
+                received = await reader.read()
+        assert received.count(b"HTTP/1.1 ") == 1
+        assert received.endswith(b"\r\n\r\nok")
+        assert bool(transports) is bool(behind), "one that is closed at once needs none"
+        writer.close()
+        await until(lambda: is_empty(api))
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+@pytest.mark.parametrize("path", [b"/a", b"/health", b"/none"])
+async def test_a_request_that_has_come_is_answered_when_the_gateway_stops(
+    path: bytes, *, is_kept: bool
+) -> None:
+    upstream = Upstream()
+    async with warm(upstream) as api:
+        engine = api.gateway._engine
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        async with asyncio.timeout(30):
+            if is_kept:
+                writer.write(KEPT)
+                await read_head(reader)
+                await reader.readexactly(2)
+            await until(engine._arrivals.all)
+            (arrived,) = engine._arrivals.all()
+            with nobody_reads(api):
+                writer.write(KEPT.replace(b"/a", path))
+                await until(lambda: arrived._has_unread)
+                await api.gateway.stop(60)
+            received = await reader.read()
+        assert received.startswith(b"HTTP/1.1 404" if path == b"/none" else b"HTTP/1.1 200")
+        writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"GET /a HT", b""])
+async def test_a_gateway_that_stops_does_not_wait_long_for_a_head(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(arrival, "LINGERING_SECONDS", 0.1)
+    async with warm(Upstream()) as api:
+        arrivals = api.gateway._engine._arrivals
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        await until(arrivals.all)
+        (arrived,) = arrivals.all()
+        with nobody_reads(api):
+            writer.write(sent)
+            await until(lambda: arrived._has_unread == bool(sent))
+            async with asyncio.timeout(30):
+                await api.gateway.stop(600)
+                assert await reader.read() == b""
+        writer.close()
+
+
+async def test_connections_of_ipv6_arrive_alike(transports: list[FastConnection]) -> None:
+    upstream = Upstream()
+    async with serving(upstream.talk) as url, running(engine="fast", host="::1") as api:
+        await api.route(url)
+        await api.session.close()
+        transports.clear()
+        for count in range(3):
+            reader, writer = await asyncio.open_connection("::1", api.gateway.port)
+            writer.write(CLOSE)
+            if count == 2:
+                upstream.may_answer.clear()
+                await upstream.asked.acquire()
+                (arrived,) = api.gateway._engine._arrivals.all()
+                assert arrived.client_address == "::1"
+                upstream.may_answer.set()
+            else:
+                await upstream.asked.acquire()
+            async with asyncio.timeout(30):
+                assert (await reader.read()).endswith(b"\r\n\r\nok")
+            writer.close()
+        assert len(transports) == 1, "that of the first, for which there was no upstream"
+        await until(lambda: is_empty(api))
+
+
+async def test_want_of_descriptors_ends_idle_arrivals_and_nothing_at_work(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    upstream = Upstream()
+    async with warm(upstream) as api:
+        engine, port = api.gateway._engine, api.gateway.port
+        engine._listener._pause_seconds = 0.01
+        upstream.may_answer.clear()
+        busy, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(CLOSE)
+        await upstream.asked.acquire()
+        idle, other = await asyncio.open_connection("127.0.0.1", port)
+        await until(lambda: len(engine._arrivals.all()) == 2)
+        late = socket.socket()
+        late.setblocking(False)
+        with late, no_descriptors_left():
+            await asyncio.get_running_loop().sock_connect(late, ("127.0.0.1", port))
+            async with asyncio.timeout(30):
+                assert await idle.read() == b"", "it made room"
+            await until(lambda: len(engine._arrivals.all()) == 2)
+            upstream.may_answer.set()
+            async with asyncio.timeout(30):
+                assert (await busy.read()).endswith(b"\r\n\r\nok")
+        assert "no connection can be accepted: Too many open files" in caplog.text
+        assert not [one for one in caplog.records if one.exc_info]
+        for end in (writer, other):
+            end.close()
+        await until(lambda: is_empty(api))
+        assert (await exchange(port, CLOSE)).endswith(b"ok")
+
+
+@pytest.mark.heavy
+async def test_9000_idle_connections_cost_little_and_hinder_nobody(
+    transports: list[FastConnection],
+) -> None:
+    """As many as both ends of fit under the limit of files of usual machines."""
+    count = 9_000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2 * count + 500:
+        pytest.skip("for want of file descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    bounds = {"max_connections": count + 10, "connections_per_client": count + 10}
+    loop, ends = asyncio.get_running_loop(), []
+    try:
+        async with warm(Upstream(), **bounds) as api:
+            transports.clear()
+            arrivals, port = api.gateway._engine._arrivals, api.gateway.port
+            tracemalloc.start()
+            before = tracemalloc.get_traced_memory()[0]
+            for _ in range(count):
+                ends.append(socket.socket())
+                ends[-1].setblocking(False)
+                await loop.sock_connect(ends[-1], ("127.0.0.1", port))
+            await until(lambda: len(arrivals.all()) == count)
+            held = tracemalloc.get_traced_memory()[0] - before
+            tracemalloc.stop()
+            assert held / count < 4_000, "bytes, of which the client's end has some"
+            assert (await exchange(port, CLOSE)).endswith(b"ok")
+            assert len(transports) <= 1, "one where the connection to the upstream ended meanwhile"
+            for end in ends:
+                end.close()
+            await until(lambda: is_empty(api))
+    finally:
+        tracemalloc.stop()
+        for end in ends:
+            end.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
 
 from stoa_gitops.errors import StoreError
+from stoa_gitops.model.conditions import Condition
 from stoa_gitops.reconcile.status import StatusRegistry
 from stoa_gitops.store import Store
 
@@ -33,9 +35,13 @@ class StoredConditions:
 
     async def save(self) -> None:
         """Store conditions that changed; a failure is logged and retried after the next cycle."""
-        for subject, moved in self.statuses.take_unsaved().items():
-            try:
-                await self.store.save_conditions(subject, moved)
-            except StoreError as error:
-                self.statuses.keep_unsaved(subject, moved)
-                log.warning("conditions of %s are not stored: %s", subject, error)
+        unsaved = self.statuses.take_unsaved()
+        # At once: the store commits together what waits for it.
+        await asyncio.gather(*(self._save(subject, moved) for subject, moved in unsaved.items()))
+
+    async def _save(self, subject: str, moved: tuple[Condition, ...]) -> None:
+        try:
+            await self.store.save_conditions(subject, moved)
+        except StoreError as error:
+            self.statuses.keep_unsaved(subject, moved)
+            log.warning("conditions of %s are not stored: %s", subject, error)

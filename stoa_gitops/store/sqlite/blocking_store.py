@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -105,6 +106,13 @@ class BlockingStore:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def together(self) -> AbstractContextManager[None]:
+        """Commit what is written inside at once, at the end; raises StoreError, and keeps none.
+
+        Calls that fail inside leave what others wrote.
+        """
+        return self._database.together()
 
     def version(self) -> SqliteVersion:
         """Return a value that stays equal until anybody writes, in this process or another."""

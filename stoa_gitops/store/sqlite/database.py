@@ -61,6 +61,7 @@ class Database:
         except BaseException:
             self._connection.close()
             raise
+        self._is_together = self._has_begun = False
 
     def _configure(self) -> SqliteUtilsDatabase:
         from sqlite_utils import Database as Utils
@@ -101,19 +102,62 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteUtilsDatabase]:
-        """Write all or nothing; what is read inside stays true until the end."""
+        """Write all or nothing; what is read inside stays true until the end.
+
+        Within `together` all that comes before the end of that is one transaction.
+        """
         with self.errors_translated():
-            # IMMEDIATE takes the write lock now: a deferred one may fail at its first write with
-            # SQLITE_BUSY_SNAPSHOT after it has read.
-            self._connection.execute("BEGIN IMMEDIATE")
+            undo: tuple[str, ...]
+            if self._is_together:
+                self._join()
+                begin, end, undo = (
+                    "SAVEPOINT one",
+                    "RELEASE one",
+                    ("ROLLBACK TO one", "RELEASE one"),
+                )
+            else:
+                # IMMEDIATE takes the write lock now: a deferred one may fail at its first write
+                # with SQLITE_BUSY_SNAPSHOT after it has read.
+                begin, end, undo = "BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",)
+            self._connection.execute(begin)
             try:
                 yield self._utils
-                self._connection.execute("COMMIT")
+                self._connection.execute(end)
             except BaseException:
                 # SQLite rolls back by itself after some errors (SQLITE_FULL among them).
                 if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                    for statement in undo:
+                        self._connection.execute(statement)
                 raise
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Commit the transactions inside at once, at the end.
+
+        One that fails takes none of the others with it. Raises StoreError where the commit fails,
+        and then nothing of any of them is stored.
+        """
+        self._is_together, self._has_begun = True, False
+        try:
+            yield
+            if self._has_begun:
+                with self.errors_translated():
+                    self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        finally:
+            self._is_together = False
+
+    def _join(self) -> None:
+        """Begin what `together` commits, with the first transaction inside."""
+        if not self._has_begun:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._has_begun = True
+        elif not self._connection.in_transaction:
+            # Another beginning would let the end commit, and lose those before unnoticed.
+            raise StoreError(f"{self.path}: what was written before was rolled back")
 
     def rows(self, sql: str, values: Sequence[Value] | Mapping[str, Value] = ()) -> list[Row]:
         """Read rows as dicts."""

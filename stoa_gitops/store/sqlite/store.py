@@ -29,6 +29,7 @@ from stoa_gitops.store.records import (
     utc_now,
 )
 from stoa_gitops.store.sqlite.blocking_store import BlockingStore
+from stoa_gitops.store.sqlite.call_queue import CallQueue
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class SqliteStore:
     def __init__(self, store: BlockingStore, thread: ThreadPoolExecutor) -> None:
         self._store = store
         self._thread = thread
+        self._calls = CallQueue(store, thread)
 
     @classmethod
     async def open(
@@ -73,9 +75,8 @@ class SqliteStore:
         A call that is cancelled while it waits for its turn does not run; one that runs is
         finished.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._thread, lambda: method(self._store, *args, **kwargs)
+        return await asyncio.wrap_future(
+            self._calls.submit(lambda store: method(store, *args, **kwargs))
         )
 
     async def close(self) -> None:

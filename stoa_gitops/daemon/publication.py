@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from stoa_gitops.control.fleet_port import Acknowledged, Published
 from stoa_gitops.daemon.draft_table import Draft, TableContent
+from stoa_gitops.daemon.published_views import object_ids
 from stoa_gitops.fleet.registration import Registration
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.store import PublishedRecord
@@ -32,6 +33,13 @@ class Publication:
     content: TableContent
     table: Published
     routes: tuple[GatewayInstance, Published] | None = None
+    _ids: tuple[frozenset[str], frozenset[str]] | None = None
+
+    def object_ids(self, gateway_id: str) -> tuple[frozenset[str], frozenset[str]]:
+        """Return every id that its gateway may acknowledge, and those of deployments among them."""
+        if self._ids is None:
+            self._ids = object_ids(self.content.lines, gateway_id)
+        return self._ids
 
 
 @dataclass

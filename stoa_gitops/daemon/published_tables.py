@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from heapq import nsmallest
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -38,9 +39,7 @@ from stoa_gitops.daemon.published_views import (
     NOTHING_YET,
     api_items,
     deployment_items,
-    object_ids,
     policy_items,
-    read_objects,
     route_items,
 )
 from stoa_gitops.daemon.registered_gateways import RegisteredGateways
@@ -212,7 +211,7 @@ class PublishedTables:
             items = route_items(version.content.lines, instance, version.generation)
             body = json.dumps(items, separators=(",", ":")).encode()
             version.routes = instance, Published(hashlib.sha256(body).hexdigest(), body)
-        if not any(read_objects(version.content.lines)):
+        if not version.content.lines:
             # STOA gateway 0.9.25 acknowledges routes one by one, and so none of an empty list.
             self._conclude(gateway_id, entry, is_complete=True)
         return version.routes[1]
@@ -302,7 +301,7 @@ class PublishedTables:
         entry = self._entries.get(gateway_id)
         if entry is None or entry.version is None:
             return 0
-        ids, deployments = object_ids(entry.version.content.lines, gateway_id)
+        ids, deployments = entry.version.object_ids(gateway_id)
         own = [ack for ack in acks if ack.id in ids]
         for ack in own:
             if ack.generation is not None and ack.generation != entry.version.generation:
@@ -333,11 +332,9 @@ class PublishedTables:
         if instance is None or version is None:
             return
         if entry.failures:
-            found = sorted(entry.failures.items())
-            shown = "; ".join(
-                f"{one}: {text}" if one else text for one, text in found[:_MAX_ERRORS]
-            )
-            count = len(found) + entry.unnamed
+            found = nsmallest(_MAX_ERRORS, entry.failures.items())
+            shown = "; ".join(f"{one}: {text}" if one else text for one, text in found)
+            count = len(entry.failures) + entry.unnamed
             message = f"generation {version.generation}: {count} not taken: {shown}"
             self._conditions.set(instance, ACKNOWLEDGED, False, ConditionReason.NOT_TAKEN, message)
         elif is_complete:

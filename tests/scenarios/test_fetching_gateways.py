@@ -13,6 +13,8 @@ import pytest
 
 from stoa_gitops.control.fleet_port import Acknowledged, TableAcknowledged
 from stoa_gitops.control.process_port import Conflict, NotReady
+from stoa_gitops.daemon import publication
+from stoa_gitops.daemon.published_views import object_ids
 from stoa_gitops.model.conditions import ConditionStatus
 from stoa_gitops.operations.gateways import resume_gateway, suspend_gateway
 from tests.scenarios.fleet_world import FleetWorld, api, document, usual_files
@@ -548,6 +550,30 @@ async def test_routes_are_acknowledged_one_by_one_and_in_their_generation(
     stale = [replace(ack, status="failed", error="late") for ack in acks[:2]]
     assert await world.published.acknowledge(one, stale) == 1
     assert world.condition(one, "Acknowledged").status is ConditionStatus.UNKNOWN
+
+
+async def test_a_table_is_read_once_for_all_of_its_acknowledgements(
+    world: FleetWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = world.register("pod-1", ours=False)
+    await world.commit(usual_files("a", "b"), one)
+    ids = [str(item["deployment_id"]) for item in await world.routes(one)]
+    read: list[bytes] = []
+
+    def find(lines: bytes, gateway_id: str) -> tuple[frozenset[str], frozenset[str]]:
+        read.append(lines)
+        return object_ids(lines, gateway_id)
+
+    monkeypatch.setattr(publication, "object_ids", find)
+    for name in (*ids, *ids):
+        assert await world.published.acknowledge(one, [Acknowledged(name, "route", "applied")]) == 1
+    assert len(read) == 1
+    assert world.condition(one, "Acknowledged").status is ConditionStatus.TRUE
+    # What is published next has ids of its own.
+    await world.commit(usual_files("c"), one)
+    (new,) = {str(item["deployment_id"]) for item in await world.routes(one)} - {*ids}
+    assert await world.published.acknowledge(one, [Acknowledged(new, "route", "applied")]) == 1
+    assert len(read) == 2
 
 
 async def test_config_lists_what_a_gateway_is_to_have(world: FleetWorld) -> None:

@@ -11,7 +11,6 @@ the package, for everything else.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
@@ -27,6 +26,7 @@ from stoa_gitops.control.auth import Access, principal_of
 from stoa_gitops.control.bodies import NoQuery
 from stoa_gitops.control.context import ApiContext
 from stoa_gitops.control.problems import Handler, Problem
+from stoa_gitops.control.turns import Turns
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.principal import Principal
 from stoa_gitops.operations.views import View
@@ -36,10 +36,6 @@ MAX_BODY: Final = 16 * 1024
 
 LARGE_BODY: Final = 64 * 1024
 """Bytes from which on a body waits for its turn."""
-
-LARGE_AT_ONCE: Final = 8
-"""Large bodies that are held at one moment: 4 MiB from each of five thousand connections would be
-the end of the process, and whoever has a gateway key can send them."""
 
 DESCRIPTION: Final = web.AppKey("description", str)
 """openapi.json, kept by the application: it is made from all routes, its own included."""
@@ -165,7 +161,7 @@ def json_response(view: View, status: int = 200) -> web.Response:
 def checks_requests(find: Callable[[web.Request], Route | None]) -> Middleware:
     """Return a middleware that refuses unknown parameters and unasked bodies before any work."""
 
-    turns = asyncio.Semaphore(LARGE_AT_ONCE)
+    turns = Turns()
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -181,7 +177,8 @@ def checks_requests(find: Callable[[web.Request], Route | None]) -> Middleware:
             return await handler(request)
         # A chunked body tells no length before.
         is_large = (route.max_body if length is None else length) > LARGE_BODY
-        async with turns if is_large else nullcontext():
+        gateway = request.match_info.get("id", "")
+        async with turns.turn(request.remote or "", gateway) if is_large else nullcontext():
             content = await _read_body(request, route.max_body)
             if content and route.body is None and not route.is_lenient:
                 raise Problem(400, "Bad Request", "this takes no body")

@@ -9,7 +9,8 @@ import pytest
 
 from stoa_gitops.control.api import ROUTES
 from stoa_gitops.control.problems import INTERNAL
-from stoa_gitops.control.route import LARGE_AT_ONCE, LARGE_BODY
+from stoa_gitops.control.route import LARGE_BODY
+from stoa_gitops.control.turns import LARGE_AT_ONCE, OF_ONE_ADDRESS
 from stoa_gitops.fleet.keys import GatewayKeys
 from tests.unit.control.conftest import KEY, Served, serving
 from tests.unit.control.test_internal import GATEWAYS, Caller, detail
@@ -70,34 +71,82 @@ async def test_a_wrong_acknowledgement_is_refused_with_little_work(
     assert len(said) < 1_000
 
 
+ACK = b'{"synced_routes":[]}' + b" " * LARGE_BODY
+
+
+class Slow:
+    """An acknowledgement that is sent but for its last byte."""
+
+    def __init__(self, served: Served, gateway_id: str, address: str = "127.0.0.1") -> None:
+        self._port, self._gateway_id, self._address = served.port, gateway_id, address
+
+    async def begin(self) -> Slow:
+        self._reader, self._writer = await asyncio.open_connection(
+            "127.0.0.1", self._port, local_addr=(self._address, 0)
+        )
+        path = f"{GATEWAYS}/{self._gateway_id}/route-sync-ack"
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nX-Gateway-Key: {KEY}\r\n"
+        self._writer.write(f"{head}Content-Length: {len(ACK)}\r\n\r\n".encode() + ACK[:-1])
+        await self._writer.drain()
+        return self
+
+    async def finish(self) -> bytes:
+        self._writer.write(ACK[-1:])
+        async with asyncio.timeout(30):
+            line = await self._reader.readline()
+        self._writer.close()
+        return line
+
+    async def run(self) -> bytes:
+        return await (await self.begin()).finish()
+
+
+async def registered(caller: Caller, count: int) -> list[str]:
+    return [await caller.registered(hostname=f"pod-{number}") for number in range(count)]
+
+
 async def test_large_bodies_are_held_in_turns_and_small_ones_wait_for_none() -> None:
     async with serving() as served:
         caller = Caller(served)
-        gateway_id = await caller.registered()
-        body = b'{"synced_routes":[]}' + b" " * LARGE_BODY
-        path = f"{GATEWAYS}/{gateway_id}/route-sync-ack"
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nX-Gateway-Key: {KEY}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        ).encode()
-        held = []
-        for _ in range(LARGE_AT_ONCE):
-            reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-            writer.write(head + body[:-1])
-            await writer.drain()
-            held.append((reader, writer))
+        *ids, last = await registered(caller, LARGE_AT_ONCE + 1)
+        held = [
+            await Slow(served, one, f"127.0.0.{2 + number // OF_ONE_ADDRESS}").begin()
+            for number, one in enumerate(ids)
+        ]
         for _ in range(3):
-            assert (await caller.beat(gateway_id)).status_code == 204
-        waiting = asyncio.create_task(caller.ask("POST", path, content=body))
+            assert (await caller.beat(last)).status_code == 204
+        waiting = asyncio.create_task(Slow(served, last).run())
         for _ in range(10):
-            assert (await caller.beat(gateway_id)).status_code == 204
+            assert (await caller.beat(last)).status_code == 204
         assert not waiting.done()
-        for reader, writer in held:
-            writer.write(body[-1:])
-            async with asyncio.timeout(30):
-                assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-            writer.close()
-        assert (await waiting).status_code == 200
+        for one in held:
+            assert (await one.finish()).startswith(b"HTTP/1.1 200")
+        assert (await waiting).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2"])
+async def test_who_sends_slowly_for_one_gateway_keeps_no_other_one_out(address: str) -> None:
+    async with serving() as served:
+        caller = Caller(served)
+        one, other = await registered(caller, 2)
+        held = [await Slow(served, one).begin() for _ in range(LARGE_AT_ONCE)]
+        assert (await caller.beat(one)).status_code == 204
+        assert (await Slow(served, other, address).run()).startswith(b"HTTP/1.1 200")
+        if address != "127.0.0.1":  # and nobody elsewhere keeps a gateway out by its id
+            assert (await Slow(served, one, address).run()).startswith(b"HTTP/1.1 200")
+        for slow in held:
+            assert (await slow.finish()).startswith(b"HTTP/1.1 200")
+
+
+async def test_who_sends_slowly_for_many_gateways_keeps_no_other_address_out() -> None:
+    async with serving() as served:
+        caller = Caller(served)
+        ids = await registered(caller, LARGE_AT_ONCE)
+        held = [await Slow(served, one).begin() for one in ids]
+        assert (await caller.beat(ids[0])).status_code == 204
+        assert (await Slow(served, ids[-1], "127.0.0.2").run()).startswith(b"HTTP/1.1 200")
+        for slow in held:
+            assert (await slow.finish()).startswith(b"HTTP/1.1 200")
 
 
 async def test_a_key_takes_over_no_gateway_of_another_environment(caller: Caller) -> None:

@@ -6,8 +6,7 @@ import hashlib
 import json
 import logging
 import secrets
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -211,19 +210,22 @@ class TableBuilder:
 
         Returns how many objects that are.
         """
-        gone: dict[str, list[str]] = {kind: [] for kind in KINDS}
+        count = 0
         for kind in self.kinds:
+            gone: list[Any] = []
             for item_id in self._list(kind):
-                await breather.rest()
                 name = (kind, item_id)
                 is_moved = name in self._changed and kind != "policies"
                 if is_moved or not self._has(name):
-                    gone[kind].append(item_id)
-        for kind, ids in gone.items():
-            for part in _slices(ids):
-                draft.change(Changes(**{_WITHOUT[kind]: tuple(part)}))
+                    gone.append(item_id)
+                    count += 1
+                if len(gone) == _OBJECTS:
+                    draft.change(Changes(**{_WITHOUT[kind]: tuple(gone)}))
+                    gone.clear()
                 await breather.rest()
-        return sum(map(len, gone.values()))
+            if gone:
+                draft.change(Changes(**{_WITHOUT[kind]: tuple(gone)}))
+        return count
 
     async def _put(self, draft: Store, breather: Breather) -> None:
         """Add what is new or changed, API by API so that each is compiled once."""
@@ -231,15 +233,16 @@ class TableBuilder:
         for name, (item, _) in self._changed.items():
             await breather.rest()
             by_api.setdefault(getattr(item, "api_id", ""), []).append(name)
-        groups = deque(by_api.values())
-        by_api.clear()  # the groups go one by one
         part: list[Name] = []
-        while groups or part:
-            while groups and len(part) < _OBJECTS:
-                part += groups.popleft()
-            self._put_part(draft, part[:_OBJECTS])
-            del part[:_OBJECTS]
-            await breather.rest()
+        for group in by_api.values():
+            part += group
+            while len(part) >= _OBJECTS:
+                self._put_part(draft, part[:_OBJECTS])
+                del part[:_OBJECTS]
+                await breather.rest()
+        if part:
+            self._put_part(draft, part)
+        await clear(by_api)
 
     def _put_part(self, draft: Store, names: list[Name]) -> None:
         try:
@@ -293,8 +296,3 @@ def hash_line(line: bytes) -> bytes:
 def _name_of(kind: str, values: Values) -> Name:
     item_id = values.get("id")
     return kind, item_id if isinstance(item_id, str) else ""
-
-
-def _slices(items: list[Any]) -> Iterator[list[Any]]:
-    for start in range(0, len(items), _OBJECTS):
-        yield items[start : start + _OBJECTS]

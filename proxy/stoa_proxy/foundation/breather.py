@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
 
+from stoa_proxy.foundation.collector import set_apart
+
 # Requests wait for no longer than this; an object of a table takes a tenth of a millisecond.
 _SLICE_SECONDS: Final = 0.002
 
@@ -33,6 +35,8 @@ async def let_go(objects: Iterable[object]) -> None:
     """
     breather = Breather()
     held: deque[object] = deque()
+    # The collector does not look through it as it grows: that took 40 ms of 100,000 routes.
+    set_apart()
     for one in objects:
         held.append(one)
         await breather.rest()

@@ -94,9 +94,12 @@ def parse_cors(policy_id: str, config: Mapping[str, object]) -> Cors:
     # Browsers refuse the combination (Fetch standard, CORS check).
     if credentials and "*" in origins:
         raise ValueError("config.credentials cannot be true for the origin '*'")
+    methods = read_tokens(config, "methods")
+    if "*" in methods:
+        raise ValueError("config.methods holds '*'; leave it out to allow those of the route")
     return Cors(
         origins=frozenset(origins),
-        methods=tuple(method.upper() for method in read_tokens(config, "methods")),
+        methods=tuple(method.upper() for method in methods),
         headers=read_tokens(config, "headers") if "headers" in config else None,
         expose=read_tokens(config, "exposeHeaders"),
         credentials=credentials,

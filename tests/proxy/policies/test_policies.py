@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stoa_proxy.policies import POLICIES
 
-from tests.proxy.conftest import Api, FakeClock, Upstream, policy_body
+from tests.proxy.conftest import Api, FakeClock, Upstream, policy_body, running
 
 KEY = {"X-API-Key": "k1"}
 GOLD = [{"name": "gold", "per_minute": 2}]
@@ -253,6 +253,37 @@ async def test_a_rate_limit_by_header_counts_each_value_apart(api: Api, upstream
     assert [(await api.get("/a", one)).status for one in sent] == [200, 200, 429, 200, 429]
 
 
+@pytest.mark.parametrize("algorithm", ["sliding_window", "token_bucket", None])
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        ("consumer", [200, 200, 200, 429]),
+        ("ip", [200, 200, 429, 429]),
+        ("tenant", [200, 429, 200, 429]),
+        ("header:X-App", [200, 429, 200, 429]),
+    ],
+)
+async def test_a_rate_limit_tells_apart_whom_it_counts_by_and_nobody_else(
+    upstream: Upstream, by: str, expected: list[int], algorithm: str | None
+) -> None:
+    async with running(clock=FakeClock(), trusted_proxies=["127.0.0.1"]) as api:
+        await api.route(upstream.url)
+        await api.policy("api_key", {})
+        config = {"requests": 1, "window": "1m", "by": by}
+        await api.policy("rate_limit", config | ({"algorithm": algorithm} if algorithm else {}))
+        await api.consumer("k1", "c1")
+        await api.consumer("k2", "c2")
+        await api.consumer("k3", "c3", [{"api_id": "r1"}], tenant_id="other")
+        sent = [("k1", "1", "a"), ("k2", "2", "a"), ("k3", "1", "b"), ("k1", "2", "b")]
+        found = [
+            await api.get(
+                "/a", {"X-API-Key": key, "X-Forwarded-For": f"198.51.100.{address}", "X-App": app}
+            )
+            for key, address, app in sent
+        ]
+    assert [answer.status for answer in found] == expected
+
+
 CORS = {"origins": ["https://app.test"], "credentials": True, "maxAge": "10m",
         "exposeHeaders": ["X-Total"]}  # fmt: skip
 PREFLIGHT = {"Origin": "https://app.test", "Access-Control-Request-Method": "POST"}
@@ -317,6 +348,7 @@ async def test_options_without_a_cors_policy_is_an_ordinary_method(
         ("cors", {"origins": ["*"], "credentials": True}, "config.credentials"),
         ("cors", {"origins": ["app.test"]}, "app.test"),
         ("cors", {"origins": ["*"], "headers": ["a b"]}, "config.headers"),
+        ("cors", {"origins": ["*"], "methods": ["GET", "*"]}, "config.methods"),
         ("cors", {"origins": ["*"], "maxAge": 5}, "config.maxAge"),
         ("magic", {}, "magic"),
     ],

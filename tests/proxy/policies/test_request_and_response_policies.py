@@ -226,8 +226,12 @@ def test_policies_run_in_the_documented_order_whatever_their_priorities() -> Non
     configs: dict[str, Any] = {
         "mock": {}, "headers": {"request": {}}, "request_size": {"max": 1},
         "rate_limit": {"requests": 1, "window": "1s"}, "api_key": {}, "ip_filter": {"allow": []},
-        "cors": {"origins": ["*"]},
+        "cors": {"origins": ["*"]}, "retry": {"attempts": 2}, "logging": {},
+        "circuit_breaker": {"failures": 1, "window": "1s", "reset": "1s"},
+        "caching": {"ttl": "1m"}, "quota": {"requests": 1, "period": "day"},
+        "jwt": {"issuer": "https://issuer.test"},
     }  # fmt: skip
+    assert set(configs) == set(POLICIES.names)
     entries = [
         PolicyEntry(f"p{number}", name, name, config, number, "a")
         for number, (name, config) in enumerate(configs.items())
@@ -235,9 +239,11 @@ def test_policies_run_in_the_documented_order_whatever_their_priorities() -> Non
     api = POLICIES.compile_api("a", (Plan("gold"),), entries)
     names = [type(policy).__name__ for policy in api.policies]
     assert names == [
-        "Cors", "IpFilter", "ApiKey", "PlanGate", "RateLimit", "RequestSize", "HeaderEdits", "Mock",
+        "Cors", "IpFilter", "EitherCredential", "PlanGate", "RateLimit", "Quota", "RequestSize",
+        "HeaderEdits", "Caching", "Mock", "Retry", "CircuitBreaker", "Logging",
     ]  # fmt: skip
-    assert [type(one).__name__ for one in api.upstream_request_filters] == ["HeaderEdits"]
+    to_backends = [type(one).__name__ for one in api.upstream_request_filters]
+    assert to_backends == ["EitherCredential", "HeaderEdits", "Caching"]
     assert [type(one).__name__ for one in api.response_filters] == ["Cors", "HeaderEdits"]
 
 

@@ -75,22 +75,22 @@ class AccessLogs(PolicyState):
         """How many lines were written, dropped and lost."""
         return self._counts
 
-    def push(self, tenant: str, sinks: Iterable[str], line: bytes) -> None:
+    def push(self, places: Iterable[Place], line: bytes) -> None:
         """Queue a line for each sink, or drop it where the queue is full."""
-        for sink in sinks:
-            place = (tenant, sink)
-            queue = self._queues.get(place)
+        for place in places:
+            queue = self._queues.get(place) or self._add(place)
             if queue is None:
-                queue = self._add(place)
-            count = 0 if queue is None else len(queue.lines)
-            if queue is None or count >= _MAX_LINES or queue.size >= _MAX_BYTES:
+                self._counts["dropped"] += 1
+                continue
+            count, size = len(queue.lines), queue.size
+            if count >= _MAX_LINES or size >= _MAX_BYTES:
                 self._counts["dropped"] += 1
                 continue
             queue.lines.append(line)
-            queue.size += len(line)
+            queue.size = size = size + len(line)
             if not count:
                 self.on_line(place)
-            elif (count >= _BATCH_LINES or queue.size >= _BATCH_BYTES) and not queue.has_batch:
+            elif (count >= _BATCH_LINES or size >= _BATCH_BYTES) and not queue.has_batch:
                 queue.has_batch = True
                 self.on_batch(place)
 
@@ -101,6 +101,9 @@ class AccessLogs(PolicyState):
             return []
         lines: list[bytes] = []
         size = 0
+        if len(queue.lines) <= _BATCH_LINES and queue.size <= _BATCH_BYTES:
+            lines, size = list(queue.lines), queue.size
+            queue.lines.clear()
         while queue.lines and len(lines) < _BATCH_LINES and size < _BATCH_BYTES:
             line = queue.lines.popleft()
             size += len(line)

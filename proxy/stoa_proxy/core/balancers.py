@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from stoa_proxy.core.backend_health import Probed
-from stoa_proxy.core.balancing import ALGORITHMS, Balancing, Cycle, choose
+from stoa_proxy.core.balancing import ALGORITHMS, IN_TURN, Balancing, Cycle, choose
 from stoa_proxy.core.model import Route
 from stoa_proxy.core.policy_states import MetricFamily, PolicyState
 from stoa_proxy.foundation.clock import Clock
@@ -95,20 +96,20 @@ class Balancers(PolicyState):
 
     def select(self, route: Route, balancer: RouteBalancer, candidates: Sequence[int]) -> int:
         """Return the index of the next backend among `candidates`, which is counted."""
-        targets, loads, tenant = balancer.balancing.targets, self.loads, route.tenant_id
-
-        def load_of(index: int) -> int:
-            backend = targets[index].backend
-            return loads.get((tenant, backend.host, backend.port), 0)
-
-        algorithm = balancer.balancing.algorithm
-        found = choose(
-            algorithm, candidates, balancer.weights, balancer.cycle, load_of, self.jitter
-        )
+        algorithm, weights, cycle = balancer.balancing.algorithm, balancer.weights, balancer.cycle
+        if algorithm in IN_TURN:
+            found = cycle.step(candidates, weights)
+        else:
+            load_of = partial(self._load_of, balancer.balancing, route.tenant_id)
+            found = choose(algorithm, candidates, weights, cycle, load_of, self.jitter)
         self._selections[algorithm] += 1
         # By number: a backend's hash is that of five texts, and took 1 µs.
         balancer.selections[found] += 1
         return found
+
+    def _load_of(self, balancing: Balancing, tenant: str, index: int) -> int:
+        backend = balancing.targets[index].backend
+        return self.loads.get((tenant, backend.host, backend.port), 0)
 
 
 class _BalancerPreview(Balancers):

@@ -15,6 +15,8 @@ from stoa_proxy.core.backend import Backend
 
 Algorithm = Literal["round_robin", "weighted", "least_conn", "random"]
 ALGORITHMS: Final[tuple[Algorithm, ...]] = get_args(Algorithm)
+IN_TURN: Final[frozenset[Algorithm]] = frozenset({"round_robin", "weighted"})
+"""Those that a `Cycle` alone decides."""
 
 
 class WeightedBackend(NamedTuple):

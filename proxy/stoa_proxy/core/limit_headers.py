@@ -33,21 +33,19 @@ def limit_headers(result: LimitResult) -> list[Header]:
 
 
 def limit_lines(result: LimitResult) -> bytes:
-    """Return what `limit_headers` does, as lines of a head: 0.7 us instead of 3."""
+    """Return what `limit_headers` does, as lines of a head, of which most are written once."""
     _, limit, left, seconds, window, name = result
-    before, between, after = _lines(name, limit, window, int(-(-seconds // 1)))  # rounded up
-    return f"{before}{left}{between}{left}{after}".encode()
+    return _lines(name, limit, window, int(-(-seconds // 1))) % (left, left)  # rounded up
 
 
 # Of as many limits, and of as many seconds of them, as a gateway says of at one time.
 @lru_cache(maxsize=4096)
-def _lines(name: str, limit: int, window: float, reset: int) -> tuple[str, str, str]:
+def _lines(name: str, limit: int, window: float, reset: int) -> bytes:
     fixed = [f"{key}: {value}\r\n" for key, value in _fixed_headers(name, limit, window)]
+    before = "".join([*fixed, f'RateLimit: "{name}";r=']).replace("%", "%%")
     return (
-        "".join([*fixed, f'RateLimit: "{name}";r=']),
-        f";t={reset}\r\nRateLimit-Remaining: ",
-        f"\r\nRateLimit-Reset: {reset}\r\n",
-    )
+        f"{before}%d;t={reset}\r\nRateLimit-Remaining: %d\r\nRateLimit-Reset: {reset}\r\n"
+    ).encode()
 
 
 # As many as there are limits, nearly: 1 µs less of the 3 that a response under a limit costs.

@@ -25,7 +25,8 @@ MAX_KEYS: Final = 100_000
 OTHERS: Final = "(others)"
 """The application of requests beyond MAX_KEYS."""
 
-_Key = tuple[str, str, str]
+Counted = tuple[str, str, str]
+"""What a UsageKey says, as a plain tuple: it hashes and compares alike, at a third of the time."""
 
 
 class UsageCounters:
@@ -36,11 +37,10 @@ class UsageCounters:
     """
 
     def __init__(self) -> None:
-        # Plain tuples, which hash and compare as UsageKey does, at a third of the time to make one.
-        self._counts: dict[_Key, Usage] = {}
+        self._counts: dict[Counted, Usage] = {}
         self._durations: dict[tuple[str, str], Durations] = {}
         # What is in `series` already, and was not taken yet.
-        self._waiting: dict[_Key, Usage] = {}
+        self._waiting: dict[Counted, Usage] = {}
         self.series = ApiSeries()
 
     def count(
@@ -51,27 +51,30 @@ class UsageCounters:
         seconds: float | None,
         received: int,
         sent: int,
-        bucket: int | None = None,
     ) -> None:
-        """Count one request; without `seconds` it was not passed on, and `observe` is told.
-
-        `bucket` is that of the seconds, where it is known.
-        """
-        key = (route.tenant_id, route.api_id, "" if consumer is None else consumer.id)
-        usage = self._counts.get(key)
-        if usage is None:
-            usage = self._begin(key)
+        """Count one request; without `seconds` it was not passed on, and `observe` is told."""
+        key = counted_as(route, consumer)
+        usage = self._counts.get(key) or self._begin(key)
         usage.requests += 1
         if status >= 400:
-            if status >= 500:
-                usage.errors += 1
-            else:
-                usage.refused += 1
+            usage.note_failure(status)
         usage.received += received
         usage.sent += sent
         if seconds is not None:
             usage.seconds += seconds
-            usage.buckets[bisect_left(BUCKETS, seconds) if bucket is None else bucket] += 1
+            usage.buckets[bisect_left(BUCKETS, seconds)] += 1
+
+    def count_forwarded(
+        self, key: Counted, status: int, seconds: float, sent: int, bucket: int
+    ) -> None:
+        """Do what `count` does for a request without a body, whose key and bucket are known."""
+        usage = self._counts.get(key) or self._begin(key)
+        usage.requests += 1
+        if status >= 400:
+            usage.note_failure(status)
+        usage.sent += sent
+        usage.seconds += seconds
+        usage.buckets[bucket] += 1
 
     def count_once(
         self,
@@ -92,7 +95,7 @@ class UsageCounters:
         """Count how long a request took that was counted without."""
         self._durations_of((route.tenant_id, route.api_id)).observe(seconds)
 
-    def _begin(self, key: _Key) -> Usage:
+    def _begin(self, key: Counted) -> Usage:
         usage = _kept(self._counts, key)
         usage.buckets = self._durations_of(key[:2]).buckets
         return usage
@@ -114,7 +117,7 @@ class UsageCounters:
         for key, usage in taken.items():
             _kept(self._waiting, key).add(usage)
 
-    def take_report(self) -> tuple[Mapping[_Key, Usage], Mapping[tuple[str, str], Durations]]:
+    def take_report(self) -> tuple[Mapping[Counted, Usage], Mapping[tuple[str, str], Durations]]:
         """Return what was counted since the last time, for `add` of another process."""
         taken = self._counts, self._durations
         # Together: what is counted goes to the durations of its time.
@@ -167,6 +170,11 @@ class UsageCounters:
         return self.series.read()
 
 
+def counted_as(route: Route, consumer: Consumer | None) -> Counted:
+    """Return what requests of a consumer to a route are counted by."""
+    return route.tenant_id, route.api_id, "" if consumer is None else consumer.id
+
+
 class _Column:
     """One figure of all APIs, for a scrape."""
 
@@ -184,7 +192,7 @@ def _labels(key: ApiKey, mode: str) -> Mapping[str, str]:
     return {"tenant": key.tenant_id, "api": key.api_id, "deployment_mode": mode}
 
 
-def _kept(counts: dict[_Key, Usage], key: _Key) -> Usage:
+def _kept(counts: dict[Counted, Usage], key: Counted) -> Usage:
     """Return what is counted of a key, or with that of others where there are too many."""
     usage = counts.get(key)
     if usage is None:

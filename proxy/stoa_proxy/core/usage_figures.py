@@ -52,6 +52,13 @@ class Usage:
         self.sent = 0
         self.seconds = 0.0
 
+    def note_failure(self, status: int) -> None:
+        """Count that a request was answered 4xx or 5xx."""
+        if status >= 500:
+            self.errors += 1
+        else:
+            self.refused += 1
+
     def add(self, other: Usage) -> None:
         """Add figures to these."""
         self.requests += other.requests

@@ -56,13 +56,9 @@ class Histogram:
     def observe(self, seconds: float) -> int:
         """Count one observation; return its bucket."""
         bucket = bisect_left(BUCKETS, seconds)
-        self.add(bucket, seconds)
-        return bucket
-
-    def add(self, bucket: int, seconds: float) -> None:
-        """Count one observation that is of this bucket."""
         self._counts[bucket] += 1
         self._sum += seconds
+        return bucket
 
     def read(self) -> HistogramReading:
         """Return what was observed until now."""
@@ -76,6 +72,8 @@ class Metrics:
         self.request_seconds = Histogram()
         self.upstream_seconds = Histogram()
         self.rate_limited = 0
+        # Of requests whose responses came whole with their heads, for both histograms at once.
+        self._forwarded = Histogram()
         self._requests: dict[tuple[str, int], int] = {}
         self._families: dict[str, tuple[Kind, str, Read, Merge, bool]] = {}
         self._histograms: dict[str, tuple[str, ReadHistograms]] = {}
@@ -102,11 +100,13 @@ class Metrics:
 
         Returns the bucket of its seconds.
         """
-        self._count(method, status)
-        bucket = bisect_left(BUCKETS, seconds)
-        self.request_seconds.add(bucket, seconds)
-        self.upstream_seconds.add(bucket, seconds)
-        return bucket
+        key = (method, status)
+        count = self._requests.get(key)
+        if count is None:
+            self._count(method, status)
+        else:
+            self._requests[key] = count + 1
+        return self._forwarded.observe(seconds)
 
     def count_refusal(self, method: str, status: int, seconds: float) -> None:
         """Count a request to a route that this gateway did not pass on."""
@@ -148,6 +148,8 @@ class Metrics:
             _REQUEST_SECONDS: self.request_seconds.read(),
             _UPSTREAM_SECONDS: self.upstream_seconds.read(),
         }
+        for histogram in histograms.values():
+            histogram.add(self._forwarded.read())
         families = {
             name: FamilyReading(kind, text, merge, is_private, FamilyReading.read(read()))
             for name, (kind, text, read, merge, is_private) in self._families.items()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from stoa_proxy.foundation.clock import Clock
+
+THREE_DIGITS: Final = tuple(b"%03d" % number for number in range(1000))
+"""Numbers below 1,000 as a fraction has them: to look one up takes a third of formatting it."""
 
 _SECOND = timedelta(seconds=1)
 
@@ -18,16 +22,16 @@ class Timestamps:
         self._clock = clock
         self._set(clock.now())
 
-    def text(self) -> str:
-        """Return the time of now."""
+    def text(self) -> bytes:
+        """Return the time of now, in ASCII."""
         now = self._clock.now()
         # Clocks are set back, too.
         if not self._begin <= now < self._end:
             self._set(now)
-        return f"{self._before}{now.microsecond // 1000:03d}{self._after}"
+        return self._before + THREE_DIGITS[now.microsecond // 1000] + self._after
 
     def _set(self, now: datetime) -> None:
         self._begin = now.replace(microsecond=0)
         self._end = self._begin + _SECOND
-        text = self._begin.isoformat(timespec="milliseconds")
+        text = self._begin.isoformat(timespec="milliseconds").encode()
         self._before, self._after = text[:20], text[23:]

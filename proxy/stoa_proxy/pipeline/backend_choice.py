@@ -7,7 +7,7 @@ from typing import Final
 
 from stoa_proxy.core.backend import Backend, Upstream
 from stoa_proxy.core.backend_auth import AnyBackendAuth, ClientCredentials
-from stoa_proxy.core.backend_health import BackendHealth, Owner
+from stoa_proxy.core.backend_health import BackendHealth, Owner, is_failure
 from stoa_proxy.core.balancers import Balancers, RouteBalancer
 from stoa_proxy.core.balancing import Balancing
 from stoa_proxy.core.exchange import RequestContext
@@ -119,9 +119,10 @@ class BackendChoice:
         self, route: Route, backend: Backend, outcome: UpstreamFailed | int | None
     ) -> None:
         """Do what `note` does, but for policies."""
-        if route.balancing is not None:
+        health = self._health
+        if route.balancing is not None and not (health.is_calm and is_failure(outcome) is False):
             owner = Owner(route.tenant_id, route.api_id)
-            self._health.note_outcome(owner, backend, route.balancing.passive, outcome)
+            health.note_outcome(owner, backend, route.balancing.passive, outcome)
         if outcome == 401 and isinstance(route.backend_auth, ClientCredentials):
             self._tokens.doubt(route.tenant_id, route.backend_auth)
 
@@ -160,9 +161,10 @@ class BackendChoice:
 
     def _candidates(self, route: Route, balancer: RouteBalancer) -> Sequence[int]:
         """Return the backends that may be chosen; none where the fallback is to be called."""
-        health, owner = self._health, Owner(route.tenant_id, route.api_id)
+        health = self._health
         if health.is_calm:
             return balancer.usable
+        owner = Owner(route.tenant_id, route.api_id)
         targets, probed = balancer.balancing.targets, balancer.probed
         well = [
             index

@@ -11,7 +11,7 @@ from stoa_proxy.core.exchange import RequestContext
 from stoa_proxy.core.model import Route
 from stoa_proxy.core.policy import RequestEnd
 from stoa_proxy.core.problems import Respond
-from stoa_proxy.core.usage import UsageCounters
+from stoa_proxy.core.usage import Counted, UsageCounters
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.metrics import Metrics
 from stoa_proxy.http.heads import RequestHead
@@ -73,24 +73,29 @@ class RequestEnds:
     ) -> None:
         """Do what `log_request` does for an API without policies that log, but for usage."""
         self.metrics.count_request(method, status, seconds)
-        self._write(method, route, status, seconds, reason)
+        if _log.isEnabledFor(logging.DEBUG):
+            self._write(method, route, status, seconds, reason)
 
-    def count_forwarded(self, method: str, route: Route, status: int, seconds: float) -> int:
-        """Do what `count_request` does for a response that came whole with its head.
+    def count_forwarded(
+        self, method: str, route: Route, key: Counted, status: int, seconds: float, sent: int
+    ) -> None:
+        """Do what `log_request` does where no policy logs and no trace or reason is kept.
 
-        Returns the bucket of its seconds.
+        For a response that came whole with its head, to a request without a body; `key` is
+        `core.usage.counted_as` of the request.
         """
-        self._write(method, route, status, seconds, None)
-        return self.metrics.count_forwarded(method, status, seconds)
+        if _log.isEnabledFor(logging.DEBUG):
+            self._write(method, route, status, seconds, None)
+        bucket = self.metrics.count_forwarded(method, status, seconds)
+        self.usage.count_forwarded(key, status, seconds, sent, bucket)
 
     def _write(
         self, method: str, route: Route, status: int, seconds: float, reason: str | None
     ) -> None:
-        if _log.isEnabledFor(logging.DEBUG):
-            _log.debug(
-                "request method=%s route=%s tenant=%s status=%d seconds=%.4f fallback=%s",
-                method, route.id, route.tenant_id, status, seconds, reason or "-",
-            )  # fmt: skip
+        _log.debug(
+            "request method=%s route=%s tenant=%s status=%d seconds=%.4f fallback=%s",
+            method, route.id, route.tenant_id, status, seconds, reason or "-",
+        )  # fmt: skip
 
     def log_refusal(self, head: RequestHead, response: Respond, seconds: float) -> None:
         """Count a request that was not passed on."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from stoa_proxy.core.access_logs import STREAMS, AccessLogs
+from stoa_proxy.core.access_logs import STREAMS, AccessLogs, Place
 from stoa_proxy.core.match import parameter_name
 from stoa_proxy.core.policy import (
     LogEnd,
@@ -21,7 +21,7 @@ from stoa_proxy.core.policy import (
     RepeatLog,
     RequestEnd,
 )
-from stoa_proxy.foundation.timestamps import Timestamps
+from stoa_proxy.foundation.timestamps import THREE_DIGITS, Timestamps
 from stoa_proxy.policies.parsing import check_keys, read_bool, read_strings
 
 # A service behind a container collects it, and the process's results are on the other stream.
@@ -30,9 +30,10 @@ _MAX_SINKS: Final = 8
 _LONGEST_TEXT: Final = 2048
 _REDACTED: Final = "[redacted]"
 _LOGGED: Final = frozenset({"host", "referer", "user-agent"})
-# What differs between requests of which these headers are equal.
-_AT_THE_END: Final = ("time", "status", "seconds")
-_VARYING: Final = ("method", "path", "query", *_AT_THE_END)
+# What differs between requests of which these headers are equal: with their targets, and with their
+# ends, as it is formatted there.
+_OF_TARGETS: Final = ("method", "path", "query")
+_AT_THE_END: Final = {"time": '"%%b"', "status": "%%d", "seconds": "%%d.%%b%%b"}
 # Names of parameters that hold credentials wherever they stand.
 _CREDENTIALS: Final = re.compile(
     r"key|token|secret|passw|credential|signature|session|^code$|^sig$|^auth", re.IGNORECASE
@@ -57,41 +58,49 @@ class Logging(Policy):
         if not is_error and self.sample < 1.0 and _is_left_out(self.sample):
             return
         line = _encode(self._fields(context, end))
-        context.states.of(AccessLogs).push(context.route.tenant_id, self.sinks, line.encode())
+        context.states.of(AccessLogs).push(self._places(context), line.encode())
+
+    def _places(self, context: PolicyContext) -> tuple[Place, ...]:
+        return tuple((context.route.tenant_id, sink) for sink in self.sinks)
 
     @property
     def header_names(self) -> frozenset[str]:
         """Those of which a line has the value."""
         return _LOGGED
 
-    def repeat_log(self, context: PolicyContext) -> RepeatLog:
+    def repeat_log(self, context: PolicyContext) -> RepeatLog | None:
         """Return what queues a line like that of a request, whose fixed parts are written once."""
+        if not self.redact.isdisjoint(_AT_THE_END):
+            return None  # nobody needs lines without them soon
         fields = self._fields(context, RequestEnd(0, 0.0, None))
-        varying = {name: None for name in _VARYING if name in fields}
+        varying = {name: None for name in (*_OF_TARGETS, *_AT_THE_END) if name in fields}
         # No text of a client looks like one of these: its quotes are escaped, and `%` is doubled,
         # once for what differs with the target and once for what differs with each end.
         template = _encode(fields | varying).replace("%", "%%%%")
         for name in varying:
-            mark = f"%%({name})s" if name in _AT_THE_END else f"%({name})s"
+            mark = _AT_THE_END.get(name, f"%({name})s")
             template = template.replace(f'"{name}":null', f'"{name}":{mark}', 1)
-        hidden, stamps = _hidden(context), Timestamps(context.clock)
-        tenant, sinks = context.route.tenant_id, self.sinks
-        push, sample, redact = context.states.of(AccessLogs).push, self.sample, self._redact_query
+        hidden, text = _hidden(context), Timestamps(context.clock).text
+        places, sample, redact = self._places(context), self.sample, self._redact_query
+        push, digits = context.states.of(AccessLogs).push, THREE_DIGITS
 
         def log(method: str, target: str) -> LogEnd:
             path, _, query = target.partition("?")
-            line = template % {
+            named = {
                 "method": _quote(method),
                 "path": _quote(path),
                 "query": _quote(redact(hidden, query)) if query else '""',
             }
+            line = (template % named).encode()
 
             def end(status: int, seconds: float) -> None:
-                if status < 500 and sample < 1.0 and _is_left_out(sample):
+                if sample < 1.0 and status < 500 and _is_left_out(sample):
                     return
-                took = repr(round(seconds, 6))
-                ended = {"time": f'"{stamps.text()}"', "status": status, "seconds": took}
-                push(tenant, sinks, (line % ended).encode())
+                micros = int(seconds * 1e6 + 0.5)
+                millis = micros // 1000
+                whole = millis // 1000
+                below, last = digits[millis - whole * 1000], digits[micros - millis * 1000]
+                push(places, line % (text(), status, whole, below, last))
 
             return end
 

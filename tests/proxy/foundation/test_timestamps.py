@@ -27,4 +27,4 @@ def test_texts_are_those_of_the_time_of_now(steps: list[int]) -> None:
     stamps = Timestamps(clock)
     for step in steps:
         clock.time += timedelta(microseconds=step)
-        assert stamps.text() == clock.time.isoformat(timespec="milliseconds")
+        assert stamps.text().decode() == clock.time.isoformat(timespec="milliseconds")

@@ -293,7 +293,7 @@ def test_every_line_is_in_a_queue_taken_or_counted_as_dropped(
     logs.on_line = woken.append
     pushed = taken = 0
     for tenant, sink, size in steps:
-        logs.push(tenant, [f"http://{sink}"], b"x" * size)
+        logs.push([(tenant, f"http://{sink}")], b"x" * size)
         pushed += 1
         if size == 300:
             taken += len(logs.take((tenant, f"http://{sink}")))
@@ -335,7 +335,7 @@ async def test_lines_are_written_by_the_batch_and_the_rest_at_the_end() -> None:
     for size in (500, 700):
         sink.came.clear()
         for _ in range(size + 1):
-            logs.push("acme", ["stderr"], b"x\n")
+            logs.push([("acme", "stderr")], b"x\n")
         await asyncio.wait_for(sink.came.wait(), 30)
     for _ in range(50):
         await asyncio.sleep(0)
@@ -349,10 +349,10 @@ async def test_lines_are_written_by_the_batch_and_the_rest_at_the_end() -> None:
 
 def test_sinks_of_a_tenant_are_bounded_and_its_streams_have_room() -> None:
     logs = AccessLogs(FakeClock())
-    logs.push("a", [f"http://{number}" for number in range(40)], b"x")
+    logs.push([("a", f"http://{number}") for number in range(40)], b"x")
     assert logs.counts["dropped"] == 8
-    logs.push("a", ["stdout"], b"x")
-    logs.push("b", ["http://1"], b"x")
+    logs.push([("a", "stdout")], b"x")
+    logs.push([("b", "http://1")], b"x")
     assert logs.counts["dropped"] == 8
 
 

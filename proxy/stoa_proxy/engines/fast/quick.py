@@ -9,7 +9,8 @@ that an upstream gets, and the headers of its responses. As soon as anything is 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from stoa_proxy.core.backend import Backend
 from stoa_proxy.core.exchange import RequestContext
@@ -147,7 +148,8 @@ class KnownRequest:
         return b"%b %b HTTP/1.1\r\n" % (self.raw_method, target)
 
 
-class KnownResponse(NamedTuple):
+@dataclass(slots=True)
+class KnownResponse:
     """What is made of the head of an upstream's response.
 
     `head` is that for the client, `sent` the same without its empty line, `has_limits` whether it
@@ -257,7 +259,8 @@ class QuickLane:
         plan = known[1]
         if plan is None:
             return None
-        skipped = sum(len(one) + 1 for one in segments[: match.depth]) if route.strip_path else 0
+        depth = match.depth if route.strip_path else 0
+        skipped = depth + sum(map(len, segments[:depth]))
         return match, plan, skipped
 
     def find_response(self, head: bytes) -> KnownResponse | None:

@@ -12,6 +12,7 @@ from stoa_proxy.core.exchange import Forward, RequestContext
 from stoa_proxy.core.limit_headers import limit_lines
 from stoa_proxy.core.limits import LimitResult
 from stoa_proxy.core.table import RoutingTable
+from stoa_proxy.core.usage import counted_as
 from stoa_proxy.engines.complete.upstream.connection import UpstreamConnection
 from stoa_proxy.engines.complete.upstream.pool import Pool
 from stoa_proxy.engines.fast.call import UpstreamCall
@@ -47,9 +48,9 @@ class QuickExchange:
     """
 
     __slots__ = (
-        "_connection", "_context", "_course", "_end", "_engine", "_key", "_known", "_lane",
-        "_limit", "_link", "_pass", "_place", "_pool", "_started", "_table", "_token", "_trace",
-        "_tracing", "has_begun", "upload", "wants_body",
+        "_connection", "_context", "_course", "_end", "_engine", "_in_flight", "_key", "_known",
+        "_lane", "_limit", "_link", "_pass", "_place", "_pool", "_started", "_table", "_tenants",
+        "_token", "_trace", "_tracing", "has_begun", "upload", "wants_body",
     )  # fmt: skip
 
     _connection: UpstreamConnection
@@ -62,7 +63,8 @@ class QuickExchange:
         self._link = link
         self._end: FastUpstream | None = None
         self._lane = lane
-        self._engine = link.engine
+        self._engine = engine = link.engine
+        self._tenants, self._in_flight = engine.request_shares.tenants, engine.client.in_flight
         self._context: RequestContext | None = None
         self._limit: LimitResult | None = None
         self._pass: Pass | None = None
@@ -157,7 +159,7 @@ class QuickExchange:
         connection = pool.take(place.origin, now)
         if connection is None:
             return False
-        tenants, in_flight = engine.request_shares.tenants, engine.client.in_flight
+        tenants, in_flight = self._tenants, self._in_flight
         if not tenants.try_enter(plan.tenant):
             pool.keep(connection)
             return False
@@ -248,15 +250,15 @@ class QuickExchange:
 
     def _complete(self, status: int, sent: int) -> None:
         """End a request whose response is sent."""
-        engine, request, place = self._engine, self._known, self._place
-        plan, pipeline, passed = request.plan, engine.pipeline, self._pass
+        request, place = self._known, self._place
+        plan, pipeline, passed = request.plan, self._engine.pipeline, self._pass
         assert place is not None
         assert self._end is not None
         self._end.receiver = None
         self._pool.keep(self._connection)
         self._pool.leave_now()
-        engine.client.in_flight.leave(place.key)
-        engine.request_shares.tenants.leave(plan.tenant)
+        self._in_flight.leave(place.key)
+        self._tenants.leave(plan.tenant)
         seconds = perf_counter() - self._started
         if plan.is_observed:
             pipeline.backends.note_outcome(plan.route, place.backend, status)
@@ -267,9 +269,9 @@ class QuickExchange:
             pipeline.metrics.upstream_seconds.observe(seconds)
             pipeline.log_request(context, status, seconds, 0, sent)
         else:
-            consumer = None if passed is None else passed.consumer
-            bucket = pipeline.count_forwarded(request.method, plan.route, status, seconds)
-            pipeline.usage.count(plan.route, consumer, status, seconds, 0, sent, bucket)
+            route = plan.route
+            counted = counted_as(route, None) if passed is None else passed.counted
+            pipeline.count_forwarded(request.method, route, counted, status, seconds, sent)
             if self._course is not None:
                 for end in self._course.ends:
                     end(status, seconds)

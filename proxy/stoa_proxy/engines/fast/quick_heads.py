@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from operator import attrgetter
+from typing import Final, Generic, TypeVar, cast
 
 from stoa_proxy.engines.fast.request_head import Fields, parse_fields
 from stoa_proxy.errors import FramingRefused
@@ -33,6 +34,7 @@ _LONGEST_KNOWN_LINE: Final = 256
 _LONGEST_LINE: Final = 8 * 1024
 _VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+")
 _BLANKS: Final = b" \t"
+_MARK: Final = attrgetter("mark")
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -180,16 +182,19 @@ class Heads(Generic[F]):
         if parts[-2:] != [b"", b""]:
             return None
         del parts[-2:]
-        lines, is_known = [], len(block) <= LONGEST_KNOWN
-        known_lines = self._lines
-        for part in parts:
-            line = known_lines.new.get(part) or known_lines.get(part)
+        is_known = len(block) <= LONGEST_KNOWN
+        recent = list(map(self._lines.new.get, parts))
+        lines = cast("list[Line]", recent)
+        for number in range(len(parts)) if None in recent else ():
+            if recent[number] is not None:
+                continue
+            line = self._lines.get(parts[number])
             if line is None:
                 is_known = False
-                line = self._read_line(part)
+                line = self._read_line(parts[number])
                 if line is None:
                     return None
-            lines.append(line)
+            lines[number] = line
         form = self._find_form(lines, data)
         if form is None:
             return None
@@ -199,7 +204,7 @@ class Heads(Generic[F]):
         return head
 
     def _find_form(self, lines: list[Line], data: bytes) -> F | None:
-        shape = tuple([line.mark for line in lines])
+        shape = tuple(map(_MARK, lines))
         form = self._forms.new.get(shape) or self._forms.get(shape)
         if form is None:
             form = self._read_form(data)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import compress
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from stoa_proxy.core.backend import Backend
@@ -13,6 +15,7 @@ from stoa_proxy.core.model import Consumer, Route
 from stoa_proxy.core.policy import LogEnd, Policy, Repeat, RepeatLog
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.core.upstream_headers import NEVER_SENT
+from stoa_proxy.core.usage import counted_as
 from stoa_proxy.engines.complete.upstream.http1 import encode_head
 from stoa_proxy.engines.fast.quick_heads import Head, Recent
 from stoa_proxy.foundation.clock import Clock
@@ -26,6 +29,7 @@ P = TypeVar("P", bound="Pass")
 # Tokens change with time: of a backend one is sent, and the one before for requests in between.
 _MOST_TAILS: Final = 64
 _MOST_WIRES: Final = 8
+_SENT: Final = attrgetter("sent")
 
 
 class Place:
@@ -94,19 +98,23 @@ class Tail:
     Of those whose pass is the same it differs in the lines that the client's headers are sent as.
     """
 
-    __slots__ = ("_after", "_before", "_head", "_is_fixed", "_names", "_sent")
+    __slots__ = ("_after", "_before", "_head", "_is_fixed", "_is_kept", "_sent")
 
     def __init__(self, head: Head[Any], context: RequestContext, sent: bytes) -> None:
         names = frozenset(context.head.keys) - context.hidden_headers - NEVER_SENT
         if context.head.trace is not None:
             names -= TRACE_NAMES
-        lines = b"".join([line.sent for line in head.lines if line.name in names])
+        # All of one form have lines of the same names in the same order.
+        self._is_kept = tuple([line.name in names for line in head.lines])
+        lines = self._write_lines(head)
         start = sent.index(b"\r\n") + 2
         # Behind the Host of the backend, as `request_headers` and `encode_head` have it.
         self._is_fixed = not sent.startswith(lines, start)
         self._before, self._after = sent[:start], sent[start + len(lines) :]
-        self._names = names
         self._head, self._sent = head, sent
+
+    def _write_lines(self, head: Head[Any]) -> bytes:
+        return b"".join(map(_SENT, compress(head.lines, self._is_kept)))
 
     def write(self, head: Head[Any]) -> bytes | None:
         """Return the head with the lines of a request, None where it has to be made anew."""
@@ -114,10 +122,8 @@ class Tail:
             return self._sent
         if self._is_fixed:
             return None
-        names = self._names
-        lines = b"".join([line.sent for line in head.lines if line.name in names])
         self._head = head
-        self._sent = sent = b"%b%b%b" % (self._before, lines, self._after)
+        self._sent = sent = self._before + self._write_lines(head) + self._after
         return sent
 
 
@@ -130,10 +136,13 @@ class Pass:
     `until` on. `tails` are heads for upstreams without their request lines.
     """
 
-    __slots__ = ("consumer", "counts", "hidden", "is_whole", "logs", "secret", "tails", "until")
+    __slots__ = (
+        "consumer", "counted", "counts", "hidden", "is_whole", "logs", "secret", "tails", "until",
+    )  # fmt: skip
 
     def __init__(self, context: RequestContext, filters: tuple[Policy, ...]) -> None:
         self.consumer: Consumer | None = context.consumer
+        self.counted = counted_as(context.route, context.consumer)
         self.hidden, self.secret = context.hidden_headers, context.secret_headers
         self.tails: Recent[tuple[Place, str], Tail] = Recent(_MOST_TAILS)
         repeats = [policy.repeat(context) for policy in filters]

@@ -155,10 +155,10 @@ class Side:
         logs = api.gateway.pipeline.states.of(AccessLogs)
         logs.push = self._note  # type: ignore[method-assign]
 
-    def _note(self, tenant: str, sinks: Any, line: bytes) -> None:
+    def _note(self, places: Any, line: bytes) -> None:
         fields = json.loads(line)
         assert fields.pop("seconds") >= 0
-        self.logged.append({"of": tenant, "to": list(sinks)} | fields)
+        self.logged.append({"to": list(places)} | fields)
 
     def counts(self) -> Any:
         """What was counted of all requests."""

@@ -121,6 +121,7 @@ class Gateway:
         self._admin = AdminApi(config, self.store, clock, self.pipeline.states)
         self._admin.guard = parts.guard
         self._files: list[KeptFile] = []
+        self._usage_file: UsageFile | None = None
         if parts.learner is not None:
             self._begin_to_learn(parts.learner, config)
         timing = Timing(clock, pause, jitter)
@@ -190,7 +191,7 @@ class Gateway:
         clock, pause, jitter = timing
         session = ControlPlaneSession(
             config, config.control_plane, self._admin, self.store, self.pipeline.metrics, clock,
-            pause=pause, jitter=jitter,
+            pause=pause, jitter=jitter, usage=self._usage_file,
         )  # fmt: skip
         self.own_paths.find_trouble = session.readiness.find_trouble
         return session
@@ -206,9 +207,9 @@ class Gateway:
         if folder is not None:
             quota_file = QuotaFile(self.pipeline.states.of(QuotaCounters), folder)
             quota_file.load()
-            usage_file = UsageFile(self.pipeline.usage, folder, clock)
-            self.own_paths.show_usage = usage_file.show
-            self._files += [quota_file, usage_file]
+            self._usage_file = UsageFile(self.pipeline.usage, folder, clock)
+            self.own_paths.show_usage = self._usage_file.show
+            self._files += [quota_file, self._usage_file]
         if not config.snapshots:
             return
         kept = Snapshots(config.snapshots_per_tenant, config.snapshot_hours)

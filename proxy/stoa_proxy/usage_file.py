@@ -1,25 +1,28 @@
 """The database in which usage outlives the process: figures by hour (UTC), API and application.
 
 What was counted is added every second, in one transaction, so a process that is killed loses the
-counts of one second at most; one that ends in order loses none.
+counts of one second at most; one that ends in order loses none. Rows know how much of them the
+control plane has, and those that have grown since are read to be reported.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from stoa_proxy.admin.usage import UsageRequest, usage_document
+from stoa_proxy.admin.usage import Row, UsageReport, UsageRequest, usage_document
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.usage import UsageCounters
 from stoa_proxy.core.usage_figures import Usage, UsageKey
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.periodic import Periodic
-from stoa_proxy.foundation.private_database import DatabaseError, open_database
+from stoa_proxy.foundation.private_database import Connection, DatabaseError, open_database
 
 _log = logging.getLogger("stoa_proxy.usage")
 
@@ -38,29 +41,44 @@ create table if not exists usage (
     application_id text not null,
     requests integer not null, errors integer not null, refused integer not null,
     received integer not null, sent integer not null, seconds real not null,
+    reported integer not null default 0,
     primary key (hour, tenant_id, api_id, application_id)
 ) without rowid
 """
-_ADD: Final = """
-insert into usage values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set
+_COLUMNS: Final = (
+    "hour, tenant_id, api_id, application_id, requests, errors, refused, received, sent, seconds"
+)
+# `reported` is how many requests of a row the control plane has: no row changes without one more.
+# Databases of versions that reported nothing lack it.
+_ADD_REPORTED: Final = "alter table usage add column reported integer not null default 0"
+_INDEX: Final = "create index if not exists unreported on usage (hour) where reported < requests"
+_SOURCE: Final = "create table if not exists source (id text not null)"
+_ADD: Final = f"""
+insert into usage ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set
     requests = requests + excluded.requests, errors = errors + excluded.errors,
     refused = refused + excluded.refused, received = received + excluded.received,
     sent = sent + excluded.sent, seconds = seconds + excluded.seconds
-"""
+"""  # noqa: S608 - of constants
 _OF: Final = """
 from usage where hour >= :start and hour < :end
     and (:tenant_id is null or tenant_id = :tenant_id) and (:api_id is null or api_id = :api_id)
     and (:application_id is null or application_id = :application_id)
 """
-_READ: Final = f"select * {_OF} order by hour, tenant_id, api_id, application_id limit {MAX_ROWS}"
+_READ: Final = f"select {_COLUMNS} {_OF} order by 1, 2, 3, 4 limit {MAX_ROWS}"
 _ADD_UP: Final = f"""
 select :start, tenant_id, api_id, application_id, sum(requests), sum(errors), sum(refused),
     sum(received), sum(sent), sum(seconds) {_OF}
 group by tenant_id, api_id, application_id order by 2, 3, 4 limit {MAX_ROWS}
 """
 
-Row = tuple[int, str, str, str, int, int, int, int, int, float]
-"""Start of the hour in seconds since 1970, the key, and its figures."""
+_UNREPORTED: Final = f"""
+select {_COLUMNS} from usage where reported < requests and (:tenant is null or tenant_id = :tenant)
+order by hour limit :limit
+"""  # noqa: S608 - of constants
+_MARK: Final = """
+update usage set reported = max(reported, ?)
+where hour = ? and tenant_id = ? and api_id = ? and application_id = ?
+"""
 
 
 class UsageFile:
@@ -95,6 +113,19 @@ class UsageFile:
         body = json.dumps(usage_document(rows, MAX_ROWS)).encode()
         return Respond(200, (("Content-Type", "application/json"),), body)
 
+    async def unreported(self, limit: int, tenant_id: str | None) -> UsageReport:
+        """Return rows that have grown since they were reported, the oldest first.
+
+        Of one tenant, or of all. Raises OSError and DatabaseError.
+        """
+        await self._write()
+        return await asyncio.to_thread(self._read_unreported, limit, tenant_id)
+
+    async def mark_reported(self, report: UsageReport) -> None:
+        """Note that the control plane has a report. Raises OSError and DatabaseError."""
+        async with self._writing:
+            await asyncio.to_thread(self._mark, report.rows)
+
     async def _write(self) -> None:
         """Add what was counted; what could not be added is counted again."""
         # Whoever reads must wait for what another call has taken, and not added yet.
@@ -116,13 +147,38 @@ class UsageFile:
     def _add(self, now: int, taken: Mapping[UsageKey, Usage]) -> None:
         hour = now - now % HOUR
         rows = [(hour, *key, *usage.figures()) for key, usage in taken.items()]
-        with open_database(self._path, _CREATE) as database, database:
+        with self._open() as database, database:
             database.executemany(_ADD, rows)
             database.execute("delete from usage where hour < ?", (hour - KEPT_HOURS * HOUR,))
 
     def _select(self, request: UsageRequest) -> list[Row]:
         if not self._path.exists():
             return []
-        with open_database(self._path, _CREATE) as database:
+        with self._open() as database:
             query = _ADD_UP if request.is_total else _READ
             return database.execute(query, request._asdict()).fetchall()
+
+    def _read_unreported(self, limit: int, tenant_id: str | None) -> UsageReport:
+        with self._open() as database:
+            source = database.execute("select id from source").fetchone()
+            if source is None:
+                # Another database counts from nothing: its sums come beside those of the old one.
+                source = (secrets.token_hex(16),)
+                with database:
+                    database.execute("insert into source values (?)", source)
+            asked = {"limit": limit, "tenant": tenant_id}
+            return UsageReport(source[0], database.execute(_UNREPORTED, asked).fetchall())
+
+    def _mark(self, rows: Sequence[Row]) -> None:
+        with self._open() as database, database:
+            database.executemany(_MARK, [(row[4], *row[:4]) for row in rows])
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Connection]:
+        with open_database(self._path, _CREATE) as database:
+            columns = database.execute("pragma table_info(usage)").fetchall()
+            if all(name != "reported" for _, name, *_ in columns):
+                database.execute(_ADD_REPORTED)
+            database.execute(_INDEX)
+            database.execute(_SOURCE)
+            yield database

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
+import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -33,6 +34,8 @@ from stoa_gitops.operations.starter.writing import NewCatalog, check_folder, mak
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_PROGRAM: Final = "stoa-gitops"
 
 _KEY_BYTES: Final = 16
 """Of randomness in the key of the first application: 128 bits."""
@@ -94,8 +97,18 @@ def _commands(made: NewCatalog, choices: StarterChoices) -> tuple[list[str], lis
     enter = [] if made.folder == Path() else [f"cd {shlex.quote(str(made.folder))}"]
     url = f"http://127.0.0.1:8080/apis/{choices.tenant}/{choices.api}"
     call = f'curl -H "X-API-Key: ${choices.key_variable}" {url}'
-    serve = [*enter, "set -a; . ./.env; set +a", "stoa-gitops run"]
+    serve = [*enter, "set -a; . ./.env; set +a", f"{_own_command()} run"]
     return serve, [*enter, ". ./.env", call]
+
+
+def _own_command() -> str:
+    """Return what calls this program from any folder: its name where the shell finds it by that."""
+    called = Path(sys.argv[0]).absolute()
+    if called.name != _PROGRAM:
+        return f"{shlex.quote(sys.executable)} -m stoa_gitops"
+    found = shutil.which(_PROGRAM)
+    is_found = found is not None and Path(found).resolve() == called.resolve()
+    return _PROGRAM if is_found else shlex.quote(str(called))
 
 
 def _text(made: NewCatalog, choices: StarterChoices) -> str:

@@ -101,6 +101,10 @@ def add_usage(command: Parser) -> None:
         help="only of this application, by its id on the gateway",
     )  # fmt: skip
     command.flag(
+        "gateway", metavar="NAME", about_default="all together",
+        help="only what was used at this gateway",
+    )  # fmt: skip
+    command.flag(
         "by", choices=("total", "hour"), default="total", help="add all hours up, or show each"
     )
     _control(command)

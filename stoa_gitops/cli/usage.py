@@ -1,4 +1,4 @@
-"""`usage`: what callers of the embedded gateway of a process used."""
+"""`usage`: what callers of the gateways of a process used."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def execute(options: Namespace) -> Exit:
         "tenant": options.tenant,
         "api": options.api,
         "application": options.application,
+        "gateway": options.gateway,
         "by": options.by,
     }
     query = urlencode({name: value for name, value in asked.items() if value})

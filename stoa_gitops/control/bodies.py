@@ -136,6 +136,7 @@ class UsageQuery(Query):
         WithJsonSchema({"type": "string", "maxLength": 512}),
         Field(description="only this application, by its id on the gateway"),
     ] = None
+    gateway: GatewayName = None
     by: Literal["hour", "total"] = Field("total", description="rows of each hour, or of all")
 
     @model_validator(mode="after")

@@ -13,13 +13,13 @@ from stoa_gitops.model.principal import Principal
 from stoa_gitops.operations.snapshot_views import SnapshotPage
 from stoa_gitops.operations.usage_views import UsagePage
 from stoa_gitops.operations.views import GatewayDetailView, GatewayView, StatusView
-from stoa_gitops.store import AuditEntry
+from stoa_gitops.store import AuditEntry, UsageRow
 
 
 @dataclass(frozen=True, slots=True)
 class UsageAsked:
     """The hours that two times touch, None for the last day; whose, None for all; and whether they
-    are added up.
+    are added up. `gateway` is a name, None for all gateways together.
     """
 
     start: datetime | None
@@ -27,6 +27,7 @@ class UsageAsked:
     tenant: str | None
     api: str | None
     application: str | None
+    gateway: str | None
     is_total: bool
 
 
@@ -96,9 +97,13 @@ class Operations(Protocol):
         """
 
     async def usage(self, asked: UsageAsked) -> UsagePage:
-        """Return what callers of the embedded gateway used; raises Conflict where it counts none,
-        and for hours that end before they begin.
+        """Return what callers of the embedded and of registered gateways used.
+
+        Raises Conflict where none is counted, and for hours that end before they begin.
         """
+
+    async def take_usage(self, gateway: str, source: str, rows: Sequence[UsageRow]) -> None:
+        """Keep what a registered gateway reports, by its name; raises StoreError."""
 
     def request_catalog_reload(self, why: str) -> None:
         """Have the catalog read again soon; returns before it is."""

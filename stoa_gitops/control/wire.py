@@ -26,6 +26,9 @@ _MAX_OBJECTS: Final = 20_000
 _MAX_STEPS: Final = 10
 """Of one route: the real gateway tells two. With a hundred, an acknowledgement of 4 MiB was half a
 minute of work and 600 MiB."""
+_MAX_USAGE: Final = 1_000
+_LAST_HOUR: Final = 253_402_297_200
+"""Of the year 9999."""
 _MOST: Final = 10**15
 """Of a total: a gateway with a million requests per second reaches it in thirty years."""
 
@@ -143,6 +146,28 @@ class HeartbeatBody(Sent):
     discovered_apis: Total = 0
     requests_total: Total | None = None
     error_rate: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class ReportedUsage(Sent):
+    """What one application used of one API in one hour, as the gateway has it now."""
+
+    hour: Annotated[int, Field(ge=0, le=_LAST_HOUR, multiple_of=3600)]
+    tenant_id: Text
+    api_id: Text
+    application_id: Text = ""
+    requests: Total
+    errors: Total
+    refused: Total
+    received_bytes: Total
+    sent_bytes: Total
+    seconds: Annotated[float, Field(ge=0, le=_MOST)]
+
+
+class UsageBody(Sent):
+    """Hours that have changed since the last report; `source` is what counted them."""
+
+    source: Annotated[Word, Field(min_length=8)]
+    usage: Annotated[list[ReportedUsage], _up_to(_MAX_USAGE)]
 
 
 @dataclass(slots=True)

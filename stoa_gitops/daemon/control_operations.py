@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from stoa_gitops import __version__
 from stoa_gitops.control.process_port import Conflict, NotReady, UsageAsked
+from stoa_gitops.daemon.gateway_usage import NO_USAGE, GatewayUsage
 from stoa_gitops.daemon.registered_views import RegisteredViews, is_known_by_checks
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.fleet.health import GatewayStatus
@@ -24,7 +25,7 @@ from stoa_gitops.operations.running_views import catalog_view, running_view
 from stoa_gitops.operations.snapshot_views import SnapshotPage, SnapshotView
 from stoa_gitops.operations.stored_gateways import StoredGateway, load_gateway, load_orphans
 from stoa_gitops.operations.stored_views import stored_detail, stored_view
-from stoa_gitops.operations.usage_views import UsagePage, UsageView
+from stoa_gitops.operations.usage_views import UsagePage
 from stoa_gitops.operations.views import (
     FORMAT_VERSION,
     GatewayDetailView,
@@ -37,7 +38,7 @@ from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher
 from stoa_gitops.reconcile.forced import Forced
 from stoa_gitops.reconcile.queue import DirtyQueue
 from stoa_gitops.reconcile.status import StatusRegistry
-from stoa_gitops.store import AuditEntry
+from stoa_gitops.store import AuditEntry, UsageRow
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +57,6 @@ NO_SNAPSHOTS: Final = (
     "STOA_SNAPSHOT_ENABLED is false"
 )
 
-NO_USAGE: Final = (
-    "no usage is counted here: no gateway with `baseUrl: embedded` runs in this process"
-)
-
 AskEmbedded: TypeAlias = Callable[
     [str, Mapping[str, str]], Awaitable[tuple[int, Mapping[str, Any]]]
 ]
@@ -76,6 +73,7 @@ class ProcessOperations:
     forget_registered  drops a registered gateway by its id, for a principal
     list_troubles      returns what else is wrong in the process itself
     ask_embedded       asks the admin API of the embedded gateway, None without one
+    gateway_usage      what registered gateways report, and reads it with the embedded one's
     """
 
     workspace: Workspace
@@ -88,6 +86,7 @@ class ProcessOperations:
     fleet: RegisteredViews | None = None
     forget_registered: Callable[[str, Principal], Awaitable[None]] | None = None
     ask_embedded: AskEmbedded | None = None
+    gateway_usage: GatewayUsage | None = None
     _forced: dict[str, Forced] = field(default_factory=dict)
     _plans_requested: int = 0
     _reload_requested: asyncio.Event = field(default_factory=asyncio.Event)
@@ -190,20 +189,26 @@ class ProcessOperations:
         return SnapshotPage(items=items, next=None if is_last else items[-1].request_id)
 
     async def usage(self, asked: UsageAsked) -> UsagePage:
-        """Return what callers of the embedded gateway used; raises Conflict where none is known."""
-        query = {
-            "from": None if asked.start is None else asked.start.isoformat(),
-            "to": None if asked.end is None else asked.end.isoformat(),
-            "tenant": asked.tenant,
-            "api": asked.api,
-            "application": asked.application,
-            "by": "total" if asked.is_total else "hour",
-        }
-        status, found = await self._ask_embedded("/admin/usage", query)
-        if status != 200:
-            raise Conflict(NO_USAGE if status == 501 else str(found.get("detail", NO_USAGE)))
-        items = [UsageView.model_validate(one) for one in found["usage"]]
-        return UsagePage(items=items, is_whole=found["is_whole"])
+        """Return what callers used; raises Conflict where none is known, and GatewayUnknown."""
+        if self.gateway_usage is None:
+            raise Conflict(NO_USAGE)
+        embedded = {one.name for one in self.statuses.gateways if one.is_embedded}
+        if asked.gateway is None or asked.gateway in embedded:
+            return await self.gateway_usage.read(asked, self._ask_embedded, None)
+        return await self.gateway_usage.read(asked, None, self._registered_name(asked.gateway))
+
+    async def take_usage(self, gateway: str, source: str, rows: Sequence[UsageRow]) -> None:
+        """Keep what a registered gateway reports."""
+        if self.gateway_usage is not None:
+            await self.gateway_usage.take(gateway, source, rows)
+
+    def _registered_name(self, name: str) -> str:
+        """Return the name that a gateway registered with; `name` may have its document's, too."""
+        member = self.fleet.find(_own_name(name) or name) if self.fleet is not None else None
+        if member is None:
+            # Without the names that there are: tenants ask, too.
+            raise GatewayUnknown(f"no gateway {name!r} counts usage here")
+        return member.name
 
     async def _ask_embedded(
         self, path: str, query: Mapping[str, str | None]

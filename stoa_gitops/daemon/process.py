@@ -25,6 +25,7 @@ from stoa_gitops.daemon.control_operations import ProcessOperations
 from stoa_gitops.daemon.embedded import EmbeddedGateway
 from stoa_gitops.daemon.fleet_parts import FleetParts
 from stoa_gitops.daemon.gateway_keys import KeySettings, LiveKeys
+from stoa_gitops.daemon.gateway_usage import GatewayUsage
 from stoa_gitops.daemon.listeners import Address, ControlBounds, ControlListeners
 from stoa_gitops.daemon.presenter import Presenter, SafePresenter
 from stoa_gitops.daemon.runtime_publisher import RuntimePublisher
@@ -37,7 +38,7 @@ from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.operations.plan import failed_plan
 from stoa_gitops.operations.reconcile import reconcile_gateway
 from stoa_gitops.operations.reload_routes import have_routes_fetched
-from stoa_gitops.operations.store_choice import now
+from stoa_gitops.operations.store_choice import now, open_usage_ledger
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.planning import BrokenScope
 from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher, walk_interval
@@ -112,8 +113,11 @@ class Process:
         Raises StoaGitopsError for what keeps it from starting, and BackgroundFailed.
         """
         with state_lock.hold_state_lock(self.options.state):
-            async with Workspace.open(self.options.state) as workspace:
-                self._build(workspace)
+            async with (
+                Workspace.open(self.options.state) as workspace,
+                open_usage_ledger(self.options.state) as ledger,
+            ):
+                self._build(workspace, GatewayUsage(ledger, now))
                 await self._fleet.restore()
                 with self._signals.handled():
                     async with self._listening():
@@ -128,7 +132,7 @@ class Process:
         """Whether every gateway's last cycle left it as the catalog asks."""
         return self._statuses.has_reconciled_all() and self._statuses.is_in_sync()
 
-    def _build(self, workspace: Workspace) -> None:
+    def _build(self, workspace: Workspace, usage: GatewayUsage) -> None:
         self._workspace = workspace
         self._control_url = ""
         self._listeners = ControlListeners()
@@ -163,6 +167,7 @@ class Process:
             fleet=fleet.views,
             forget_registered=self._fleet.forget,
             ask_embedded=self._embedded.ask,
+            gateway_usage=usage,
         )
 
     def _build_loops(self) -> None:

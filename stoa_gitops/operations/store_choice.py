@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stoa_gitops.store.sqlite import SqliteStore
+from stoa_gitops.store.sqlite import SqliteStore, SqliteUsageLedger
 
 if TYPE_CHECKING:
-    from stoa_gitops.store import Store
+    from stoa_gitops.store import Store, UsageLedger
 
 
 def now() -> datetime:
@@ -30,3 +30,13 @@ async def open_store(folder: Path, clock: Callable[[], datetime] = now) -> Async
         yield store
     finally:
         await store.close()
+
+
+@contextlib.asynccontextmanager
+async def open_usage_ledger(folder: Path) -> AsyncIterator[UsageLedger]:
+    """Open what registered gateways counted; its file is made with the first report."""
+    ledger = SqliteUsageLedger(folder)
+    try:
+        yield ledger
+    finally:
+        await ledger.close()

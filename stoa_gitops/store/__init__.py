@@ -7,7 +7,7 @@ may import.
 
 from __future__ import annotations
 
-from stoa_gitops.store.interface import Store
+from stoa_gitops.store.interface import Store, UsageLedger
 from stoa_gitops.store.records import (
     AuditEntry,
     Cycle,
@@ -18,6 +18,8 @@ from stoa_gitops.store.records import (
     Retention,
     Scope,
     StoredState,
+    UsageFilter,
+    UsageRow,
     Version,
 )
 
@@ -32,5 +34,8 @@ __all__ = [
     "Scope",
     "Store",
     "StoredState",
+    "UsageFilter",
+    "UsageLedger",
+    "UsageRow",
     "Version",
 ]

@@ -31,6 +31,8 @@ from stoa_gitops.store.records import (
     Quarantined,
     Scope,
     StoredState,
+    UsageFilter,
+    UsageRow,
     Version,
 )
 
@@ -181,3 +183,22 @@ class Store(Protocol):
 
         Equal secrets have equal hashes for the life of the store, and for nobody without its key.
         """
+
+
+class UsageLedger(Protocol):
+    """What registered gateways counted. Methods raise StoreError."""
+
+    async def close(self) -> None:
+        """Finish what is running and close."""
+
+    async def take(
+        self, gateway: str, source: str, rows: Sequence[UsageRow], forget_before: int
+    ) -> None:
+        """Keep the sums of a report, whole or not at all, and drop hours before `forget_before`.
+
+        `source` is what counted: another one of the same gateway adds up with it. Of one source a
+        row replaces that of the same hour and ids; taking it again, or an older one, is nothing.
+        """
+
+    async def read(self, asked: UsageFilter) -> list[UsageRow]:
+        """Return rows of all gateways, added up, in the order of their hour and ids."""

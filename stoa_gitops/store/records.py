@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from stoa_gitops.model.conditions import Condition
 from stoa_gitops.model.keys import Key
@@ -154,6 +155,42 @@ class StoredState:
     conditions: tuple[Condition, ...]
     last_cycle: int
     others: tuple[str, ...] = ()
+
+
+class UsageRow(NamedTuple):
+    """What one application used of one API in one hour.
+
+    hour            its start, in seconds since 1970
+    received, sent  bytes of bodies, from and to callers
+    seconds         of requests that were passed on
+    """
+
+    hour: int
+    tenant_id: str
+    api_id: str
+    application_id: str
+    requests: int
+    errors: int
+    refused: int
+    received: int
+    sent: int
+    seconds: float
+
+
+class UsageFilter(NamedTuple):
+    """Hours in [start, end), in seconds since 1970, whose (None: all), and how many rows at most.
+
+    `is_total` adds all hours up.
+    """
+
+    start: int
+    end: int
+    tenant_id: str | None
+    api_id: str | None
+    application_id: str | None
+    gateway: str | None
+    is_total: bool
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)

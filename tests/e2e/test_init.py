@@ -238,3 +238,24 @@ def test_schemas_can_be_written_again(here: Path, capsys: pytest.CaptureFixture[
     assert main(["schema", "API", "--write", "x"]) == Exit.USAGE
     (here / "file").write_text("")
     assert main(["schema", "--write", "file/x"]) == Exit.USAGE
+
+
+def test_it_is_served_by_the_program_that_was_called(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = here / "a venv" / "stoa-gitops"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+
+    def serving(name: str) -> str:
+        assert main(["init", name]) == Exit.OK
+        (line,) = (one for one in capsys.readouterr().out.splitlines() if one.endswith(" run"))
+        return line.strip()
+
+    monkeypatch.setattr(sys, "argv", ["a venv/stoa-gitops", "init"])
+    assert serving("one") == f"'{program}' run"
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    assert serving("two") == "stoa-gitops run"
+    monkeypatch.setattr(sys, "argv", ["/x/stoa_gitops/__main__.py", "init"])
+    assert serving("three").endswith("-m stoa_gitops run")

@@ -17,6 +17,17 @@ _FIELDS: Final = ("tenant_id", "api_id", "application_id")
 _FIGURES: Final = ("requests", "errors", "refused", "received_bytes", "sent_bytes", "seconds")
 
 
+Row = tuple[int, str, str, str, int, int, int, int, int, float]
+"""Start of the hour in seconds since 1970, the key, and its figures."""
+
+
+class UsageReport(NamedTuple):
+    """Sums of hours, and what has counted them: the same for the life of its database."""
+
+    source: str
+    rows: Sequence[Row]
+
+
 class UsageRequest(NamedTuple):
     """Whole hours in [start, end), in seconds since 1970; of a tenant, an API and an application,
     None for all, and added up over all hours or of each.
@@ -85,8 +96,12 @@ def usage_document(rows: Sequence[Sequence[object]], maximum: int) -> dict[str, 
 
 
 def _row(row: Sequence[object]) -> dict[str, object]:
-    hour, *rest = row
+    hour = row[0]
     assert isinstance(hour, int)
-    names = (*_FIELDS, *_FIGURES)
     time = datetime.fromtimestamp(hour, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"hour": time, **dict(zip(names, rest, strict=True))}
+    return {"hour": time, **usage_fields(row)}
+
+
+def usage_fields(row: Sequence[object]) -> dict[str, object]:
+    """Return ids and figures of a row by name, all but its hour."""
+    return dict(zip((*_FIELDS, *_FIGURES), row[1:], strict=True))

@@ -28,8 +28,8 @@ CALL_SECONDS: Final = 30.0
 # A registration has one or two kibibytes; what is larger is another server's page.
 _MAX_BYTES = 256 * 1024
 _SILENT_SECONDS = 30.0
-# One for beats, one for the table and one for readiness, and one to spare.
-_CONNECTIONS = 4
+# One each for beats, the table, readiness and usage, and one to spare.
+_CONNECTIONS = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -10,7 +11,13 @@ from typing import Final
 from stoa_proxy.admin.api import AdminApi, extensions, own_version
 from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
-from stoa_proxy.control_plane.client import PREFIX, ControlPlaneClient, Response, read_retry_after
+from stoa_proxy.control_plane.client import (
+    CALL_SECONDS,
+    PREFIX,
+    ControlPlaneClient,
+    Response,
+    read_retry_after,
+)
 from stoa_proxy.control_plane.gateway_key import GatewayKey
 from stoa_proxy.control_plane.heartbeat import Figures
 from stoa_proxy.control_plane.membership import Membership, is_final
@@ -18,6 +25,7 @@ from stoa_proxy.control_plane.pull import Pull
 from stoa_proxy.control_plane.readiness import Readiness
 from stoa_proxy.control_plane.registration import Member, make_registration, read_member
 from stoa_proxy.control_plane.trouble_log import TroubleLog
+from stoa_proxy.control_plane.usage_reports import CountedUsage, UsageReports
 from stoa_proxy.control_plane_config import ControlPlaneConfig
 from stoa_proxy.engines.complete.upstream.client import Pause
 from stoa_proxy.errors import ControlPlaneFailed
@@ -27,7 +35,7 @@ from stoa_proxy.foundation.metrics import Metrics
 _log = logging.getLogger("stoa_proxy.control_plane")
 
 GOODBYE_SECONDS: Final = 1.5
-"""How long the end of the process may wait for the control plane."""
+"""How long the end of the process may wait for the control plane; as long again for usage."""
 
 # A beat that takes longer says nothing any more.
 _BEAT_SECONDS = 10.0
@@ -50,6 +58,7 @@ class ControlPlaneSession:
         *,
         pause: Pause,
         jitter: Callable[[], float],
+        usage: CountedUsage | None = None,
     ) -> None:
         self._config = config
         self._settings = settings
@@ -64,6 +73,9 @@ class ControlPlaneSession:
         self._membership = Membership(jitter)
         self._beats = TroubleLog(_log, clock, "heartbeat")
         self._pull = Pull(self._client, store, admin.parsers, clock)
+        self._reports: UsageReports | None = None
+        if usage is not None:
+            self._reports = UsageReports(self._client, usage, config.tenant_id, clock)
         self._jitter = jitter
         self.readiness = Readiness(
             self._client, settings.oidc_url, clock, lambda: len(store.routes) > 0
@@ -107,13 +119,24 @@ class ControlPlaneSession:
         self._task = None
         self._is_registered = False
         if self._member is not None:
-            try:
-                path = f"{PREFIX}/{self._member.id}"
-                response = await self._client.call("DELETE", path, seconds=GOODBYE_SECONDS)
-                _log.debug("unregistered: %s", response.describe())
-            except ControlPlaneFailed as error:
-                _log.debug("not unregistered: %s", error)
+            await self._unregister(self._member)
+            await self._report_last(self._member)
         await self._client.close()
+
+    async def _unregister(self, member: Member) -> None:
+        try:
+            path = f"{PREFIX}/{member.id}"
+            response = await self._client.call("DELETE", path, seconds=GOODBYE_SECONDS)
+            _log.debug("unregistered: %s", response.describe())
+        except ControlPlaneFailed as error:
+            _log.debug("not unregistered: %s", error)
+
+    async def _report_last(self, member: Member) -> None:
+        """Report usage once more: its folder may end with the process. What is left stays there."""
+        if self._reports is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE_SECONDS):
+                    await self._reports.send(member, GOODBYE_SECONDS)
 
     async def _run(self) -> None:
         while True:
@@ -179,6 +202,8 @@ class ControlPlaneSession:
         if self._settings.pulls:
             self._pull.begin()
             tasks.append(loop.create_task(self._keep_table(member)))
+        if self._reports is not None:
+            tasks.append(loop.create_task(self._report_usage(self._reports, member)))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -220,6 +245,13 @@ class ControlPlaneSession:
                 # Sooner where it asks for that, and less so each time: there may never be a table.
                 seconds = min(seconds, max(1.0, look.retry_after) * 2.0**early)
                 early = min(early + 1, 10)
+            await self._pause(seconds)
+
+    async def _report_usage(self, reports: UsageReports, member: Member) -> None:
+        """Report usage as often as heartbeats are sent, until cancelled."""
+        seconds = float(self._settings.heartbeat_seconds)
+        while True:
+            await reports.send(member, CALL_SECONDS)
             await self._pause(seconds)
 
     async def _send_beat(self, member: Member) -> bool:

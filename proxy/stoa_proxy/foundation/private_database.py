@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+Connection = sqlite3.Connection
+
 DatabaseError = sqlite3.Error
 """What calls of a database raise, beside OSError."""
 

@@ -7,6 +7,7 @@ beside it run through the table as it is, and pay nothing.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -255,7 +256,9 @@ def _learnt(context: PolicyContext, before: tuple[object, object] | None) -> str
     if before is not None and consumer is not None and consumer is not before[0]:
         texts.append(f"the caller is {consumer.name} of {consumer.tenant_id}")
     if before is not None and limit is not None and limit is not before[1]:
-        texts.append(f"{limit.remaining} of {limit.limit} left, whole again in {limit.reset:.0f} s")
+        # Up, as in the header of a refusal: what is left of a second is not nothing.
+        seconds = math.ceil(limit.reset)
+        texts.append(f"{limit.remaining} of {limit.limit} left, whole again in {seconds} s")
     return "; ".join(texts)
 
 

@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from stoa_gitops.store.sqlite.blocking_store import BlockingStore
 from stoa_gitops.store.sqlite.store import SqliteStore
+from stoa_gitops.store.sqlite.usage_ledger import SqliteUsageLedger
 
-__all__ = ["BlockingStore", "SqliteStore"]
+__all__ = ["BlockingStore", "SqliteStore", "SqliteUsageLedger"]

@@ -68,6 +68,8 @@ class ControlPlane:
     members: dict[str, dict[str, Any]] = field(default_factory=dict)
     beats: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     acks: list[dict[str, Any]] = field(default_factory=list)
+    left: set[str] = field(default_factory=set)
+    usage: list[dict[str, Any]] = field(default_factory=list)
     tables: dict[str, bytes] = field(default_factory=dict)
     routes: list[dict[str, Any]] | None = None
     has_tables: bool = True
@@ -119,16 +121,23 @@ class ControlPlane:
         if kind == "routes" and self.routes is not None:
             return web.json_response(self.routes)
         member_id = call.path.removeprefix(f"{PREFIX}/").partition("/")[0]
+        if kind == "usage" and member_id in self.left:
+            self.usage.append(call.body)
+            return web.Response(status=204)
         if member_id not in self.members or (kind == "table" and not self.has_tables):
             return web.json_response({"detail": "Not Found"}, status=404)
         if kind == "heartbeat":
             self.beats.setdefault(member_id, []).append(call.body)
+            return web.Response(status=204)
+        if kind == "usage":
+            self.usage.append(call.body)
             return web.Response(status=204)
         if kind in ("table-ack", "route-sync-ack"):
             self.acks.append(call.body)
             return web.json_response({"processed": 1, "not_found": 0})
         if kind == "delete":
             del self.members[member_id]
+            self.left.add(member_id)
             return web.Response(status=204)
         return self._table(member_id, call) if kind == "table" else web.Response(status=404)
 

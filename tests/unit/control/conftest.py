@@ -50,7 +50,7 @@ from stoa_gitops.operations.views import (
     StatusView,
 )
 from stoa_gitops.reconcile.metrics import Sample, gauge
-from stoa_gitops.store import AuditEntry
+from stoa_gitops.store import AuditEntry, UsageRow
 
 TOKEN = "a-control-token-for-tests"
 KEY = "gw_dev_0123456789abcdef0123456789abcdef"
@@ -115,6 +115,7 @@ class Steered:
     forced: list[str] = field(default_factory=list)
     looks: int = 0
     usages: list[UsageAsked] = field(default_factory=list)
+    reports: list[tuple[Any, ...]] = field(default_factory=list)
     fails: Exception | None = None
     blocks: asyncio.Event | None = None
     planning: int = 0
@@ -206,6 +207,11 @@ class Steered:
             received_bytes=0, sent_bytes=5, seconds=0.5,
         )  # fmt: skip
         return UsagePage(items=[row], is_whole=True)
+
+    async def take_usage(self, gateway: str, source: str, rows: Sequence[UsageRow]) -> None:
+        if self.fails:
+            raise self.fails
+        self.reports.append((gateway, source, *rows))
 
     def request_catalog_reload(self, why: str) -> None:
         self.looks += 1

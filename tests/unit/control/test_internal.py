@@ -16,6 +16,7 @@ from stoa_gitops.control.process_port import Conflict
 from stoa_gitops.errors import StoreError
 from stoa_gitops.fleet.health import GatewayStatus
 from stoa_gitops.fleet.keys import GatewayKeys
+from stoa_gitops.store import UsageRow
 from tests.unit.control.conftest import KEY, Served
 
 OTHER = "gw_prod_" + "9" * 32
@@ -571,3 +572,55 @@ async def _connect(served: Served) -> Any:
     import asyncio
 
     return await asyncio.open_connection("127.0.0.1", served.port)
+
+
+# usage
+
+USED = {
+    "hour": 1780308000, "tenant_id": "acme", "api_id": "orders", "application_id": "mobile",
+    "requests": 3, "errors": 1, "refused": 0, "received_bytes": 4, "sent_bytes": 5, "seconds": 0.5,
+}  # fmt: skip
+SOURCE = "0123456789abcdef"
+
+
+async def test_usage_is_taken_in_the_name_of_the_gateway(caller: Caller) -> None:
+    gateway_id = await caller.registered()
+    path = f"{GATEWAYS}/{gateway_id}/usage"
+    sent = {"source": SOURCE, "usage": [USED], "further": 1}
+    assert (await caller.ask("POST", path, json=sent)).status_code == 204
+    assert caller.served.operations.reports == [
+        ("inst-edge-edgemcp-dev", SOURCE, UsageRow(*USED.values()))  # type: ignore[arg-type]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"hour": 1780308001}, "hour"),
+        ({"hour": 10**15}, "hour"),
+        ({"requests": -1}, "requests"),
+        ({"requests": 10**16}, "requests"),
+        ({"seconds": float("nan")}, "seconds"),
+        ({"api_id": "x" * 2000}, "api_id"),
+        ({"tenant_id": "a\nb"}, "tenant_id"),
+    ],
+)
+async def test_usage_that_makes_no_sense_is_refused_and_nothing_of_it_kept(
+    caller: Caller, changed: dict[str, Any], said: str
+) -> None:
+    path = f"{GATEWAYS}/{await caller.registered()}/usage"
+    sent = json.dumps({"source": SOURCE, "usage": [USED, {**USED, **changed}]})
+    assert said in detail(await caller.ask("POST", path, content=sent), 422)
+    assert caller.served.operations.reports == []
+
+
+async def test_usage_needs_a_registered_gateway_a_key_and_bounds(caller: Caller) -> None:
+    sent = {"source": SOURCE, "usage": [USED]}
+    detail(await caller.ask("POST", f"{GATEWAYS}/nobody/usage", json=sent), 404)
+    path = f"{GATEWAYS}/{await caller.registered()}/usage"
+    wrong = {"X-Gateway-Key": "gw_dev_ffffffffffffffffffffffffffffffff"}
+    assert (await caller.ask("POST", path, json=sent, headers=wrong)).status_code == 401
+    for body in (b"", b"{}", json.dumps({"source": SOURCE, "usage": [USED] * 1001}).encode()):
+        detail(await caller.ask("POST", path, content=body), 422)
+    detail(await caller.ask("POST", path, content=b" " * (1024 * 1024 + 1)), 413)
+    assert caller.served.operations.reports == []

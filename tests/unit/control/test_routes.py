@@ -246,6 +246,7 @@ async def test_errors_are_those_of_whom_is_asked_for(served: Served) -> None:
 async def test_usage_is_that_of_the_hours_and_of_whom_is_asked_for(served: Served) -> None:
     asked = (
         "from=2026-06-01&to=2026-06-02T01:30:00%2B01:30&tenant=beta&api=r9&application=m&by=hour"
+        "&gateway=edge"
     )
     answer = await served.get(f"/v1/usage?{asked}")
     (one,) = answer.json()["items"]
@@ -253,8 +254,8 @@ async def test_usage_is_that_of_the_hours_and_of_whom_is_asked_for(served: Serve
     await served.get("/v1/usage")
     first, end = datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 6, 2, tzinfo=UTC)
     assert served.operations.usages == [
-        UsageAsked(first, end, "beta", "r9", "m", is_total=False),
-        UsageAsked(None, None, None, None, None, is_total=True),
+        UsageAsked(first, end, "beta", "r9", "m", "edge", is_total=False),
+        UsageAsked(None, None, None, None, None, None, is_total=True),
     ]
     is_problem(await served.get("/v1/usage?tenant=nowhere"), 409)
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from stoa_gitops.control.process_port import Conflict, NotReady, UsageAsked
 from stoa_gitops.daemon import control_operations as operations
 from stoa_gitops.daemon.control_operations import ProcessOperations
+from stoa_gitops.daemon.gateway_usage import GatewayUsage
 from stoa_gitops.daemon.registered_gateways import RegisteredGateways
 from stoa_gitops.daemon.registered_views import RegisteredViews
 from stoa_gitops.errors import GatewayUnknown
@@ -25,11 +25,12 @@ from stoa_gitops.model.instances import GatewayInstance, RegistrationMatch, Regi
 from stoa_gitops.model.principal import Principal, PrincipalKind
 from stoa_gitops.model.resources import DesiredState, SourceRef
 from stoa_gitops.model.secret import SecretRef
+from stoa_gitops.operations.store_choice import open_usage_ledger
 from stoa_gitops.operations.views import GatewayView
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile.queue import DirtyQueue
 from stoa_gitops.reconcile.status import StatusRegistry
-from stoa_gitops.store import CycleEntry, Quarantined, Scope
+from stoa_gitops.store import CycleEntry, Quarantined, Scope, UsageRow
 from tests.unit.fleet.test_binding import document, member
 from tests.unit.store.world import BILLING, NOW, record
 
@@ -147,41 +148,25 @@ async def test_errors_are_asked_of_the_embedded_gateway(process: ProcessOperatio
         await process.snapshots(None, None, 9, "")
 
 
-async def test_usage_is_asked_of_the_embedded_gateway(process: ProcessOperations) -> None:
-    whole = UsageAsked(NOW, NOW + timedelta(hours=1), "acme", "orders", "mobile", is_total=False)
-    with pytest.raises(Conflict, match="baseUrl: embedded"):
-        await process.usage(whole)
-    answers: list[tuple[int, dict[str, Any]]] = [
-        (400, {"detail": "from must be before to"}),
-        (501, {}),
-        (200, {"usage": [{
-            "hour": "2026-06-01T00:00:00Z", "tenant_id": "acme", "api_id": "orders",
-            "application_id": "mobile", "requests": 3, "errors": 1, "refused": 0,
-            "received_bytes": 0, "sent_bytes": 5, "seconds": 0.5,
-        }], "is_whole": True}),
-    ]  # fmt: skip
-    queries: list[dict[str, str]] = []
-
-    async def ask(path: str, query: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
-        assert path == "/admin/usage"
-        queries.append(dict(query))
-        return answers[len(queries) - 1]
-
-    process.ask_embedded = ask
-    with pytest.raises(Conflict, match="from must be before to"):
-        await process.usage(whole)
-    with pytest.raises(Conflict, match="baseUrl: embedded"):
-        await process.usage(UsageAsked(None, None, None, None, None, is_total=True))
-    page = await process.usage(whole)
-    assert [(one.application_id, one.requests, one.seconds) for one in page.items] == [
-        ("mobile", 3, 0.5)
-    ]
-    later = (NOW + timedelta(hours=1)).isoformat()
-    full = {
-        "from": NOW.isoformat(), "to": later, "tenant": "acme", "api": "orders",
-        "application": "mobile", "by": "hour",
-    }  # fmt: skip
-    assert queries == [full, {"by": "total"}, full]
+async def test_usage_is_asked_of_the_gateway_that_is_named(
+    process: ProcessOperations, tmp_path: Path
+) -> None:
+    everything = UsageAsked(None, None, None, None, None, None, is_total=True)
+    row = UsageRow(0, "acme", "orders", "", 3, 0, 0, 0, 0, 0.5)
+    at = int(process.workspace.context.clock().timestamp())
+    with pytest.raises(Conflict):
+        await process.usage(everything)
+    async with open_usage_ledger(tmp_path) as ledger:
+        process.gateway_usage = GatewayUsage(ledger, process.workspace.context.clock)
+        await process.take_usage("edge", "source-1", [row._replace(hour=at - at % 3600)])
+        assert [one.requests for one in (await process.usage(everything)).items] == [3]
+        for unknown in ("west", "edge"):  # the second one did not register
+            with pytest.raises(GatewayUnknown, match="counts usage here"):
+                await process.usage(replace(everything, gateway=unknown))
+        own = replace(EDGE, name="local", base_url="embedded")
+        process.statuses.publish_catalog(catalog(own), (own,))
+        with pytest.raises(Conflict, match="baseUrl: embedded"):
+            await process.usage(replace(everything, gateway="local"))
 
 
 async def test_a_long_list_of_names_is_cut(process: ProcessOperations) -> None:

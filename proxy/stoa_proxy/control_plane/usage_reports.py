@@ -1,0 +1,82 @@
+"""Reports of what callers used to the control plane: sums of hours, until it has taken them.
+
+A report holds the sums of its hours and no differences, so one whose response was lost is sent
+again and counts once.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final, Protocol
+
+from stoa_proxy.admin.usage import UsageReport, usage_fields
+from stoa_proxy.control_plane.client import PREFIX, ControlPlaneClient
+from stoa_proxy.control_plane.registration import Member
+from stoa_proxy.control_plane.trouble_log import TroubleLog
+from stoa_proxy.errors import ControlPlaneFailed
+from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.foundation.private_database import DatabaseError
+
+_log = logging.getLogger("stoa_proxy.control_plane")
+
+_MAX_ROWS: Final = 200
+"""Rows of one report: 60 KiB with usual ids."""
+
+# A control plane of STOA has no such call; nor does one that has forgotten this gateway, which
+# heartbeats find out.
+_NOT_TAKEN: Final = frozenset({404, 405, 501})
+
+
+class CountedUsage(Protocol):
+    """Where usage is kept."""
+
+    async def unreported(self, limit: int, tenant_id: str | None) -> UsageReport:
+        """Return what has changed since it was reported."""
+
+    async def mark_reported(self, report: UsageReport) -> None:
+        """Note that a report was taken."""
+
+
+class UsageReports:
+    """Sends what was counted, of one tenant where the gateway is that tenant's."""
+
+    def __init__(
+        self, client: ControlPlaneClient, usage: CountedUsage, tenant_id: str | None, clock: Clock
+    ) -> None:
+        self._client = client
+        self._usage = usage
+        self._tenant_id = tenant_id
+        self._trouble = TroubleLog(_log, clock, "report of usage")
+
+    async def send(self, member: Member, seconds: float) -> None:
+        """Send all that is not reported; what fails is sent with the next call.
+
+        `seconds` bound each call.
+        """
+        try:
+            while await self._send_some(member, seconds):
+                pass
+        except (ControlPlaneFailed, DatabaseError, OSError) as error:
+            self._trouble.failed(str(error))
+
+    async def _send_some(self, member: Member, seconds: float) -> bool:
+        """Send one report; True where there may be more."""
+        report = await self._usage.unreported(_MAX_ROWS, self._tenant_id)
+        if not report.rows:
+            return False
+        usage = [{"hour": row[0], **usage_fields(row)} for row in report.rows]
+        response = await self._client.call(
+            "POST",
+            f"{PREFIX}/{member.id}/usage",
+            {"source": report.source, "usage": usage},
+            seconds=seconds,
+        )
+        if response.status in _NOT_TAKEN:
+            _log.debug("usage is not taken: %s", response.describe())
+            return False
+        if not response.is_success:
+            self._trouble.failed(response.describe())
+            return False
+        await self._usage.mark_reported(report)
+        self._trouble.succeeded()
+        return len(report.rows) == _MAX_ROWS

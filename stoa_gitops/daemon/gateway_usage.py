@@ -1,0 +1,139 @@
+"""What callers of all gateways of ours used: the embedded one's own, and reports of registered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeAlias
+
+from stoa_gitops.control.process_port import Conflict, UsageAsked
+from stoa_gitops.operations.usage_views import UsagePage, UsageView
+from stoa_gitops.store import UsageFilter, UsageLedger, UsageRow
+
+log = logging.getLogger(__name__)
+
+NO_USAGE: Final = (
+    "no usage is counted here: no gateway with `baseUrl: embedded` runs in this process, and no "
+    "registered gateway has reported any"
+)
+MAX_ROWS: Final = 10_000
+"""Rows of one response; the data plane's bound, too."""
+
+KEPT_HOURS: Final = 24 * 92
+"""As long as gateways keep theirs."""
+
+_HOUR: Final = 3600
+# A gateway whose clock is wrong by more must not fill years that nobody asks for.
+_AHEAD_SECONDS: Final = 24 * _HOUR
+
+AskEmbedded: TypeAlias = Callable[
+    [str, Mapping[str, str | None]], Awaitable[tuple[int, Mapping[str, Any]]]
+]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayUsage:
+    """Belongs to the loop's thread. `ask_embedded` returns 501 where there is no such gateway."""
+
+    ledger: UsageLedger
+    clock: Callable[[], datetime]
+
+    async def take(self, gateway: str, source: str, rows: Iterable[UsageRow]) -> None:
+        """Keep the report of a registered gateway; raises StoreError.
+
+        Hours that are too old to be kept, or more than a day ahead, are passed over.
+        """
+        now = int(self.clock().timestamp())
+        oldest = now - now % _HOUR - KEPT_HOURS * _HOUR
+        kept = [row for row in rows if oldest <= row.hour <= now + _AHEAD_SECONDS]
+        await self.ledger.take(gateway, source, kept, oldest)
+
+    async def read(
+        self, asked: UsageAsked, ask_embedded: AskEmbedded | None, gateway: str | None
+    ) -> UsagePage:
+        """Return what is known of the hours that are asked for; raises Conflict and StoreError.
+
+        `gateway` is the registered one that is meant; None for all. Without `ask_embedded` the
+        embedded one is left out.
+        """
+        start, end = self._hours(asked)
+        found: list[UsageView] = []
+        is_whole, is_counted = True, gateway is not None
+        if ask_embedded is not None:
+            status, document = await ask_embedded("/admin/usage", _query(asked, start, end))
+            if status not in {200, 501}:
+                raise Conflict(str(document.get("detail", NO_USAGE)))
+            if status == 200:
+                is_counted, is_whole = True, document["is_whole"]
+                found = [UsageView.model_validate(one) for one in document["usage"]]
+        if gateway is not None or asked.gateway is None:
+            rows = await self.ledger.read(
+                UsageFilter(
+                    start, end, asked.tenant, asked.api, asked.application, gateway,
+                    asked.is_total, MAX_ROWS + 1,
+                )
+            )  # fmt: skip
+            is_whole &= len(rows) <= MAX_ROWS
+            is_counted |= bool(rows)
+            found = _added(found, map(_view, rows))
+        if not is_counted:
+            raise Conflict(NO_USAGE)
+        return UsagePage(items=found[:MAX_ROWS], is_whole=is_whole and len(found) <= MAX_ROWS)
+
+    def _hours(self, asked: UsageAsked) -> tuple[int, int]:
+        """Return the whole hours that are touched, as seconds: [start, end); the last day's."""
+        # The hour that begins at this moment is the last one.
+        end = asked.end or self.clock() + timedelta(seconds=1)
+        start = asked.start or end - timedelta(days=1)
+        if start >= end:
+            raise Conflict("from must be before to")
+        first, last = int(start.timestamp()), int(end.timestamp())
+        return first - first % _HOUR, -(-last // _HOUR) * _HOUR
+
+
+def _query(asked: UsageAsked, start: int, end: int) -> dict[str, str | None]:
+    return {
+        "from": _time_text(start),
+        "to": _time_text(end),
+        "tenant": asked.tenant,
+        "api": asked.api,
+        "application": asked.application,
+        "by": "total" if asked.is_total else "hour",
+    }
+
+
+def _time_text(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _view(row: UsageRow) -> UsageView:
+    return UsageView(
+        hour=_time_text(row.hour),
+        tenant_id=row.tenant_id,
+        api_id=row.api_id,
+        application_id=row.application_id,
+        requests=row.requests,
+        errors=row.errors,
+        refused=row.refused,
+        received_bytes=row.received,
+        sent_bytes=row.sent,
+        seconds=row.seconds,
+    )
+
+
+_FIGURES: Final = ("requests", "errors", "refused", "received_bytes", "sent_bytes", "seconds")
+
+
+def _added(some: Iterable[UsageView], others: Iterable[UsageView]) -> list[UsageView]:
+    """Return rows of both, those of one hour and the same ids added up."""
+    by_key: dict[tuple[str, str, str, str], UsageView] = {}
+    for one in (*some, *others):
+        key = (one.hour, one.tenant_id, one.api_id, one.application_id)
+        known = by_key.get(key)
+        if known is not None:
+            sums = {name: getattr(known, name) + getattr(one, name) for name in _FIGURES}
+            one = known.model_copy(update=sums)  # noqa: PLW2901 - what stands for both
+        by_key[key] = one
+    return [by_key[key] for key in sorted(by_key)]

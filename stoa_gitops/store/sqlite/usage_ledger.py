@@ -1,0 +1,115 @@
+"""What registered gateways say that callers used, by the hour: a file of its own.
+
+Gateways report every half minute: in the store's file each report would make planning look for
+what has changed there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+from stoa_gitops.store.folder import make_state_folder
+from stoa_gitops.store.records import UsageFilter, UsageRow
+from stoa_gitops.store.sqlite.database import Database
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FILE_NAME: Final = "reported-usage.db"
+
+_CREATE: Final = """
+CREATE TABLE IF NOT EXISTS usage (
+    hour INTEGER NOT NULL, gateway TEXT NOT NULL, source TEXT NOT NULL,
+    tenant_id TEXT NOT NULL, api_id TEXT NOT NULL, application_id TEXT NOT NULL,
+    requests INTEGER NOT NULL, errors INTEGER NOT NULL, refused INTEGER NOT NULL,
+    received INTEGER NOT NULL, sent INTEGER NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (hour, gateway, source, tenant_id, api_id, application_id)
+) WITHOUT ROWID
+"""
+# Sums only grow: a report that comes twice, or behind a later one, changes nothing.
+_TAKE: Final = """
+INSERT INTO usage VALUES (
+    :hour, :gateway, :source, :tenant_id, :api_id, :application_id, :requests, :errors, :refused,
+    :received, :sent, :seconds
+) ON CONFLICT DO UPDATE SET
+    requests = max(requests, excluded.requests), errors = max(errors, excluded.errors),
+    refused = max(refused, excluded.refused), received = max(received, excluded.received),
+    sent = max(sent, excluded.sent), seconds = max(seconds, excluded.seconds)
+"""
+_READ: Final = """
+SELECT CASE WHEN :is_total THEN :start ELSE hour END AS hour, tenant_id, api_id, application_id,
+    sum(requests) AS requests, sum(errors) AS errors, sum(refused) AS refused,
+    sum(received) AS received, sum(sent) AS sent, sum(seconds) AS seconds
+FROM usage WHERE hour >= :start AND hour < :end
+    AND (:tenant_id IS NULL OR tenant_id = :tenant_id) AND (:api_id IS NULL OR api_id = :api_id)
+    AND (:application_id IS NULL OR application_id = :application_id)
+    AND (:gateway IS NULL OR gateway = :gateway)
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4 LIMIT :limit
+"""
+
+
+class SqliteUsageLedger:
+    """Implements `stoa_gitops.store.UsageLedger`: all calls on one thread, which owns the file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="usage")
+        self._database: Database | None = None
+
+    async def close(self) -> None:
+        """Finish what is running, and close the file."""
+        await self._call(self._close)
+        self._thread.shutdown()
+
+    async def take(
+        self, gateway: str, source: str, rows: Sequence[UsageRow], forget_before: int
+    ) -> None:
+        """Keep the sums of a report, and drop hours before `forget_before`."""
+        await self._call(self._take, gateway, source, rows, forget_before)
+
+    async def read(self, asked: UsageFilter) -> list[UsageRow]:
+        """Return rows in the order of their hour and ids."""
+        return await self._call(self._read, asked)
+
+    async def _call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, partial(method, *args, **kwargs))
+
+    def _take(
+        self, gateway: str, source: str, rows: Sequence[UsageRow], forget_before: int
+    ) -> None:
+        database = self._opened()
+        with database.transaction():
+            for row in rows:
+                database.execute(_TAKE, {"gateway": gateway, "source": source, **row._asdict()})
+            database.execute("DELETE FROM usage WHERE hour < ?", (forget_before,))
+
+    def _read(self, asked: UsageFilter) -> list[UsageRow]:
+        if self._database is None and not (self._folder / FILE_NAME).exists():
+            return []
+        return [UsageRow(**row) for row in self._opened().rows(_READ, asked._asdict())]
+
+    def _opened(self) -> Database:
+        """Return the file, made where it is missing."""
+        if self._database is None:
+            make_state_folder(self._folder)
+            database = Database(self._folder / FILE_NAME)
+            try:
+                with database.transaction():
+                    database.execute(_CREATE)
+                database.use_write_ahead_log()
+            except BaseException:
+                database.close()
+                raise
+            self._database = database
+        return self._database
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None

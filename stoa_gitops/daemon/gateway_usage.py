@@ -24,6 +24,10 @@ MAX_ROWS: Final = 10_000
 KEPT_HOURS: Final = 24 * 92
 """As long as gateways keep theirs."""
 
+MOST_OF_AN_HOUR: Final = 100_000
+"""Rows of one hour and gateway that are kept: as many as a data plane counts apart. Whoever has a
+gateway key could else fill the disk with ids that nobody has."""
+
 _HOUR: Final = 3600
 # A gateway whose clock is wrong by more must not fill years that nobody asks for.
 _AHEAD_SECONDS: Final = 24 * _HOUR
@@ -43,12 +47,14 @@ class GatewayUsage:
     async def take(self, gateway: str, source: str, rows: Iterable[UsageRow]) -> None:
         """Keep the report of a registered gateway; raises StoreError.
 
-        Hours that are too old to be kept, or more than a day ahead, are passed over.
+        Hours that are too old to be kept, or more than a day ahead, are passed over. Raises
+        Conflict, and keeps nothing, where an hour gets more rows than MOST_OF_AN_HOUR.
         """
         now = int(self.clock().timestamp())
         oldest = now - now % _HOUR - KEPT_HOURS * _HOUR
         kept = [row for row in rows if oldest <= row.hour <= now + _AHEAD_SECONDS]
-        await self.ledger.take(gateway, source, kept, oldest)
+        if not await self.ledger.take(gateway, source, kept, oldest, MOST_OF_AN_HOUR):
+            raise Conflict(f"{gateway} has reported {MOST_OF_AN_HOUR} rows of one hour already")
 
     async def read(
         self, asked: UsageAsked, ask_embedded: AskEmbedded | None, gateway: str | None

@@ -192,9 +192,16 @@ class UsageLedger(Protocol):
         """Finish what is running and close."""
 
     async def take(
-        self, gateway: str, source: str, rows: Sequence[UsageRow], forget_before: int
-    ) -> None:
+        self,
+        gateway: str,
+        source: str,
+        rows: Sequence[UsageRow],
+        forget_before: int,
+        most_of_an_hour: int,
+    ) -> bool:
         """Keep the sums of a report, whole or not at all, and drop hours before `forget_before`.
+
+        False, with nothing kept, where a gateway would have more rows of one hour than that.
 
         `source` is what counted: another one of the same gateway adds up with it. Of one source a
         row replaces that of the same hour and ids; taking it again, or an older one, is nothing.

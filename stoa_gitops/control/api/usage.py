@@ -7,6 +7,7 @@ from typing import Final
 from stoa_gitops.control.api.registrations import member_of
 from stoa_gitops.control.auth import Access
 from stoa_gitops.control.bodies import UsageQuery
+from stoa_gitops.control.problems import Problem
 from stoa_gitops.control.process_port import UsageAsked
 from stoa_gitops.control.route import ApiRequest, route
 from stoa_gitops.control.wire import AnyQuery, UsageBody
@@ -58,6 +59,9 @@ async def get_usage(request: ApiRequest[UsageQuery, None]) -> UsagePage:
 async def take_usage(request: ApiRequest[AnyQuery, UsageBody]) -> None:
     """Take a report; it is stored when this is answered."""
     member = member_of(request)
+    own = member.registration.tenant_id
+    if own and any(one.tenant_id != own for one in request.body.usage):
+        raise Problem(403, "Forbidden", f"{member.name} is of one tenant, and counts no others")
     rows = [
         UsageRow(
             one.hour, one.tenant_id, one.api_id, one.application_id, one.requests, one.errors,

@@ -41,6 +41,7 @@ INSERT INTO usage VALUES (
     refused = max(refused, excluded.refused), received = max(received, excluded.received),
     sent = max(sent, excluded.sent), seconds = max(seconds, excluded.seconds)
 """
+_BEYOND: Final = "SELECT 1 FROM usage WHERE hour = ? AND gateway = ? LIMIT 1 OFFSET ?"
 _READ: Final = """
 SELECT CASE WHEN :is_total THEN :start ELSE hour END AS hour, tenant_id, api_id, application_id,
     sum(requests) AS requests, sum(errors) AS errors, sum(refused) AS refused,
@@ -51,6 +52,10 @@ FROM usage WHERE hour >= :start AND hour < :end
     AND (:gateway IS NULL OR gateway = :gateway)
 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4 LIMIT :limit
 """
+
+
+class _TooManyRows(Exception):
+    """Rolls a report back that is beyond the bound."""
 
 
 class SqliteUsageLedger:
@@ -67,10 +72,22 @@ class SqliteUsageLedger:
         self._thread.shutdown()
 
     async def take(
-        self, gateway: str, source: str, rows: Sequence[UsageRow], forget_before: int
-    ) -> None:
-        """Keep the sums of a report, and drop hours before `forget_before`."""
-        await self._call(self._take, gateway, source, rows, forget_before)
+        self,
+        gateway: str,
+        source: str,
+        rows: Sequence[UsageRow],
+        forget_before: int,
+        most_of_an_hour: int,
+    ) -> bool:
+        """Keep the sums of a report, and drop hours before `forget_before`.
+
+        False, with nothing kept, where a gateway would have more rows of one hour than that.
+        """
+        try:
+            await self._call(self._take, gateway, source, rows, forget_before, most_of_an_hour)
+        except _TooManyRows:
+            return False
+        return True
 
     async def read(self, asked: UsageFilter) -> list[UsageRow]:
         """Return rows in the order of their hour and ids."""
@@ -81,12 +98,20 @@ class SqliteUsageLedger:
         return await loop.run_in_executor(self._thread, partial(method, *args, **kwargs))
 
     def _take(
-        self, gateway: str, source: str, rows: Sequence[UsageRow], forget_before: int
+        self,
+        gateway: str,
+        source: str,
+        rows: Sequence[UsageRow],
+        forget_before: int,
+        most_of_an_hour: int,
     ) -> None:
         database = self._opened()
         with database.transaction():
             for row in rows:
                 database.execute(_TAKE, {"gateway": gateway, "source": source, **row._asdict()})
+            for hour in {row.hour for row in rows}:
+                if database.rows(_BEYOND, (hour, gateway, most_of_an_hour)):
+                    raise _TooManyRows
             database.execute("DELETE FROM usage WHERE hour < ?", (forget_before,))
 
     def _read(self, asked: UsageFilter) -> list[UsageRow]:

@@ -614,6 +614,13 @@ async def test_usage_that_makes_no_sense_is_refused_and_nothing_of_it_kept(
     assert caller.served.operations.reports == []
 
 
+async def test_a_gateway_of_one_tenant_reports_no_usage_of_others(caller: Caller) -> None:
+    path = f"{GATEWAYS}/{await caller.registered(tenant_id='acme')}/usage"
+    for tenant, status in (("rival", 403), ("acme", 204)):
+        sent = {"source": SOURCE, "usage": [{**USED, "tenant_id": tenant}]}
+        assert (await caller.ask("POST", path, json=sent)).status_code == status
+
+
 async def test_usage_needs_a_registered_gateway_a_key_and_bounds(caller: Caller) -> None:
     sent = {"source": SOURCE, "usage": [USED]}
     detail(await caller.ask("POST", f"{GATEWAYS}/nobody/usage", json=sent), 404)

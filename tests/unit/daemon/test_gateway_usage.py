@@ -135,6 +135,23 @@ async def test_more_rows_than_fit_are_said(
     assert (page.is_whole, len(page.items)) == (False, 2)
 
 
+async def test_a_gateway_fills_no_hour_without_end(
+    usage: GatewayUsage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_usage, "MOST_OF_AN_HOUR", 2)
+    rows = [ROW._replace(application_id=f"a{number}") for number in range(3)]
+    with pytest.raises(Conflict, match="2 rows of one hour"):
+        await usage.take("edge", "source-1", rows)
+    await usage.take("edge", "source-1", rows[:2])
+    await usage.take("edge", "source-1", [rows[0]._replace(requests=9)])
+    for gateway, source in (("edge", "source-2"), ("edge", "source-1")):
+        with pytest.raises(Conflict):
+            await usage.take(gateway, source, [rows[2]])
+    await usage.take("other", "source-1", [rows[2]])
+    page = await usage.read(ALL, None, None)
+    assert [one.requests for one in page.items] == [9, 3, 3]
+
+
 async def test_reports_outlive_the_process(tmp_path: Path) -> None:
     for _ in range(2):
         async with open_usage_ledger(tmp_path) as ledger:

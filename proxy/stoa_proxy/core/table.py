@@ -85,10 +85,6 @@ class RoutingTable:
         for level in levels(self.root, segments):
             yield from level
 
-    def asks_headers(self, segments: tuple[str, ...]) -> bool:
-        """Whether a prefix of decoded segments has routes that ask for headers."""
-        return any(isinstance(node.routes, HeaderHosts) for node in self._reached(segments))
-
     def has_hosts(self, segments: tuple[str, ...]) -> bool:
         """Whether a prefix of decoded segments has routes for some hosts only."""
         reached = self._reached(segments)

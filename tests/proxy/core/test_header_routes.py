@@ -90,8 +90,6 @@ def test_without_a_head_nothing_asks_for_headers() -> None:
     hit = ROUTES.find("", ("a",))
     assert hit is not None
     assert [one.id for one in hit.routes] == ["plain"]
-    assert ROUTES.asks_headers(("a", "b"))
-    assert not ROUTES.asks_headers(("b",))
 
 
 def test_a_method_is_looked_for_behind_the_headers() -> None:

@@ -22,10 +22,12 @@ from stoa_proxy.core.trie import Match
 from stoa_proxy.engines.fast.quick_heads import (
     LONGEST_KNOWN,
     SPECIAL,
+    AskedHead,
     Head,
     Heads,
     Recent,
     read_usual,
+    split_path,
 )
 from stoa_proxy.engines.fast.quick_routes import Course, Pass, Place, RoutePlan, find_pass
 from stoa_proxy.engines.fast.response_head import WITHOUT_BODY, encode_head
@@ -34,7 +36,6 @@ from stoa_proxy.errors import RequestRefused, UpstreamFailed
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http import framing
 from stoa_proxy.http.heads import (
-    Headers,
     RequestHead,
     RequestTrace,
     filter_response_headers,
@@ -67,25 +68,6 @@ class Form:
         self.host = host
         self.names = names
         self.is_last = is_last
-
-
-class AskedHead:
-    """Headers of a request, for routes that ask for them."""
-
-    __slots__ = ("_head",)
-
-    def __init__(self, head: Head[Form]) -> None:
-        self._head = head
-
-    @property
-    def headers(self) -> Headers:
-        """Return them."""
-        return self._head.headers(self._head.form.names)[0]
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Return their names in lower case."""
-        return self._head.headers(self._head.form.names)[1]
 
 
 class KnownRequest:
@@ -242,7 +224,7 @@ class QuickLane:
 
         None where it is not to be served here.
         """
-        segments = split_path(path)
+        segments = split_path(path.decode())
         match = table.find(head.form.host, segments, AskedHead(head))
         if match is None:
             return None
@@ -281,7 +263,7 @@ class QuickLane:
         scheme = self._engine.scheme
         head = RequestHead(known.method, known.target, headers, keys, client, scheme, trace=trace)
         text = None if query is None else query.decode()
-        path = RequestPath(raw, split_path(known.path), text, is_plain=True)
+        path = RequestPath(raw, split_path(raw), text, is_plain=True)
         context = self._pipeline.make_context(head, path, form.host, known.match, table)
         assert isinstance(context, RequestContext), "only routes that admit it have a plan"
         return context
@@ -303,11 +285,6 @@ class QuickLane:
         has_limits = any(name.lower() in RATE_HEADERS for name, _ in headers)
         size = len(raw) + head.length
         return KnownResponse(sent, sent[:-2], head.status, size, len(raw), has_limits)
-
-
-def split_path(path: bytes) -> tuple[str, ...]:
-    """Return the segments of a path that all readers see alike."""
-    return tuple(path[1:].decode().split("/"))
 
 
 def _plan(route: Route, table: RoutingTable) -> RoutePlan | None:

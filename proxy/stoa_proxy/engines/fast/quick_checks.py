@@ -25,10 +25,12 @@ from stoa_proxy.core.trie import Match
 from stoa_proxy.engines.fast.quick_heads import (
     LONGEST_KNOWN,
     SPECIAL,
+    AskedHead,
     Head,
     Heads,
     Recent,
     read_usual,
+    split_path,
 )
 from stoa_proxy.engines.fast.quick_routes import Pass, find_pass, header_names
 from stoa_proxy.engines.fast.response_head import encode_head, encode_own
@@ -109,14 +111,14 @@ class CheckPass(Pass):
 class KnownCheck(NamedTuple):
     """A check as it was read: what it is about, and where that leads.
 
-    `asked_by` is the method of the check, `target` the path and maybe the query.
+    `asked_by` is the method of the check; `query` is None where the target has none.
     """
 
     head: Head[CheckForm]
     asked_by: str
     method: str
-    path: RequestPath
-    target: str
+    path: str
+    query: str | None
     match: Match
     plan: CheckPlan
 
@@ -172,14 +174,14 @@ class CheckLane:
         self, known: KnownCheck, peer: str, table: RoutingTable
     ) -> RequestContext | Respond:
         """Return the context of the request that a check is about, as the pipeline makes it."""
-        form = known.head.form
+        form, path, query = known.head.form, known.path, known.query
+        parsed = RequestPath(path, split_path(path), query, is_plain=True)
+        target = path if query is None else f"{path}?{query}"
         headers, keys = known.head.headers(form.names)
         if form.first:
             headers, keys = (*form.first, *headers), ("host", *keys)
-        head = RequestHead(
-            known.method, known.target, headers, keys, form.client, form.scheme, peer=peer
-        )
-        return self.sidecar.make_context(head, known.path, form.host, known.match, table)
+        head = RequestHead(known.method, target, headers, keys, form.client, form.scheme, peer=peer)
+        return self.sidecar.make_context(head, parsed, form.host, known.match, table)
 
     def _read(self, data: bytes, table: RoutingTable) -> KnownCheck | None:
         line = _ENVOY.match(data)
@@ -195,12 +197,7 @@ class CheckLane:
             return None
         *_, raw, query = found.groups()
         form, path = head.form, raw.decode()
-        text = None if query is None else query.decode()
-        parsed = RequestPath(path, tuple(path[1:].split("/")), text, is_plain=True)
-        asked = None
-        if table.asks_headers(parsed.segments):
-            asked = RequestHead("GET", "/", *head.headers(form.names), "")
-        match = table.find(form.host, parsed.segments, asked)
+        match = table.find(form.host, split_path(path), AskedHead(head))
         asked_by = "GET" if line is None else line[1].decode()
         method = form.method or asked_by
         route = None if match is None else select_route(match, method)
@@ -210,8 +207,8 @@ class CheckLane:
         if plan is None:
             # It holds the route, so that no other one gets its id.
             plan = self._plans[id(route)] = CheckPlan(route, table.api(route.api_id))
-        target = path if text is None else f"{path}?{text}"
-        return KnownCheck(head, asked_by, method, parsed, target, match, plan)
+        text = None if query is None else query.decode()
+        return KnownCheck(head, asked_by, method, path, text, match, plan)
 
     def _read_form(self, data: bytes, *, is_nginx: bool) -> CheckForm | None:
         fields = read_usual(data, is_traced=self.sidecar.tracing is not None)
@@ -294,7 +291,7 @@ class QuickCheck:
         """Keep the spans of a check; of a usual one there is no context yet."""
         link, path = self._link, PATH
         if not known.head.form.method:
-            path += known.path.raw
+            path += known.path
         context = self._context
         if context is None and trace.is_recorded:
             table = self._engine.store.table

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from stoa_proxy.engines.fast.request_head import Fields, parse_fields
 from stoa_proxy.errors import FramingRefused
@@ -85,6 +85,11 @@ class Recent(Generic[K, V]):
         self._old.clear()
 
 
+def split_path(path: str) -> tuple[str, ...]:
+    """Return the segments of a path that all readers see alike."""
+    return tuple(path[1:].split("/"))
+
+
 def read_usual(data: bytes, *, is_traced: bool) -> Fields | None:
     """Return the headers of a whole head, checked in full; None for one that is not usual.
 
@@ -127,7 +132,7 @@ class Line:
         self.raw = raw
         self.name = name.key
         self.mark: bytes | str = raw if name.is_special else name.key
-        self.sent = b"%b%b\r\n" % (name.written, value)
+        self.sent = name.written + value + b"\r\n"
         self._name = name.text
         self.value = value
 
@@ -155,6 +160,25 @@ class Head(Generic[F]):
     def raw_lines(self, names: frozenset[str]) -> tuple[bytes, ...]:
         """Return the lines of headers of these names as they were sent."""
         return tuple([line.raw for line in self.lines if line.name in names]) if names else ()
+
+
+class AskedHead:
+    """Headers of a request, for routes that ask for them; those that its form names."""
+
+    __slots__ = ("_head",)
+
+    def __init__(self, head: Head[Any]) -> None:
+        self._head = head
+
+    @property
+    def headers(self) -> Headers:
+        """Return them."""
+        return self._head.headers(self._head.form.names)[0]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Return their names in lower case."""
+        return self._head.headers(self._head.form.names)[1]
 
 
 class Heads(Generic[F]):

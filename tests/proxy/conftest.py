@@ -32,7 +32,7 @@ LIMITS = {
 }  # fmt: skip
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 # Those of `make test` that run over both engines: what differs between them are sockets, and how
-# requests and responses are read and written. `make test-heavy` runs all over `fast`.
+# requests and responses are read and written. `make test-heavy` runs the others over `fast`.
 OVER_BOTH = (
     "engines/complete/test_requests.py", "engines/complete/test_failures.py",
     "engines/complete/test_forwarding.py", "engines/complete/test_upstream_responses.py",

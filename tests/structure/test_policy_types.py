@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from stoa_proxy.policies import POLICIES
 
 from stoa_gitops.adapter_sdk.policy_types import policy_types
 from stoa_gitops.adapters.registry import all_infos
+from tests.proxy.policies.test_request_and_response_policies import EACH_TYPE
 from tests.structure.repository import ROOT
 
 PAGE = (ROOT / "docs" / "data-plane-admin.md").read_text()
@@ -28,6 +30,10 @@ def test_the_data_plane_documents_a_type_or_declares_that_it_has_it_not(policy_t
 @pytest.mark.parametrize("policy_type", policy_types())
 def test_people_can_read_what_each_gateway_does_with_a_type(policy_type: str) -> None:
     assert f"policy:{policy_type}" in CAPABILITIES
+
+
+def test_the_order_of_all_types_is_tested() -> None:
+    assert EACH_TYPE.keys() == set(POLICIES.names)
 
 
 def test_the_page_documents_only_types_that_documents_may_name() -> None:

@@ -220,21 +220,23 @@ async def test_a_mock_without_a_body_has_none(api: Api, upstream: Upstream, stat
     assert (answer.status, answer._body) == (status, b"")
 
 
+EACH_TYPE: dict[str, Any] = {
+    "mock": {}, "headers": {"request": {}}, "request_size": {"max": 1},
+    "rate_limit": {"requests": 1, "window": "1s"}, "api_key": {}, "ip_filter": {"allow": []},
+    "cors": {"origins": ["*"]}, "retry": {"attempts": 2}, "logging": {},
+    "circuit_breaker": {"failures": 1, "window": "1s", "reset": "1s"},
+    "caching": {"ttl": "1m"}, "quota": {"requests": 1, "period": "day"},
+    "jwt": {"issuer": "https://issuer.test"},
+}  # fmt: skip
+"""A config of each type that there is (`tests/structure/test_policy_types.py`)."""
+
+
 def test_policies_run_in_the_documented_order_whatever_their_priorities() -> None:
     from stoa_proxy.core.model import Plan, PolicyEntry
 
-    configs: dict[str, Any] = {
-        "mock": {}, "headers": {"request": {}}, "request_size": {"max": 1},
-        "rate_limit": {"requests": 1, "window": "1s"}, "api_key": {}, "ip_filter": {"allow": []},
-        "cors": {"origins": ["*"]}, "retry": {"attempts": 2}, "logging": {},
-        "circuit_breaker": {"failures": 1, "window": "1s", "reset": "1s"},
-        "caching": {"ttl": "1m"}, "quota": {"requests": 1, "period": "day"},
-        "jwt": {"issuer": "https://issuer.test"},
-    }  # fmt: skip
-    assert set(configs) == set(POLICIES.names)
     entries = [
         PolicyEntry(f"p{number}", name, name, config, number, "a")
-        for number, (name, config) in enumerate(configs.items())
+        for number, (name, config) in enumerate(EACH_TYPE.items())
     ]
     api = POLICIES.compile_api("a", (Plan("gold"),), entries)
     names = [type(policy).__name__ for policy in api.policies]

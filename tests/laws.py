@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-# `make test-heavy` runs every law with FULL examples; `make test` with SUITE, so that the suite
-# stays short enough to be run before each push; `make quick` with QUICK.
+# `make test-heavy` runs every law with FULL examples, in CI with half of them; `make test` with
+# SUITE, so that the suite stays short enough to be run before each push; `make quick` with QUICK.
 FULL = 200
 SUITE = 40
 QUICK = 20

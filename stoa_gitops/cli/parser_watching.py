@@ -94,11 +94,11 @@ def add_usage(command: Parser) -> None:
     )  # fmt: skip
     command.flag("tenant", metavar="NAME", about_default="all", help="only of this tenant")
     command.flag(
-        "api", metavar="ID", about_default="all", help="only of this API, by its id on the gateway"
+        "api", metavar="NAME", about_default="all", help="only of this API: tenant/name, or its id"
     )
     command.flag(
-        "application", metavar="ID", about_default="all",
-        help="only of this application, by its id on the gateway",
+        "application", metavar="NAME", about_default="all",
+        help="only of this application: tenant/name, or its id",
     )  # fmt: skip
     command.flag(
         "gateway", metavar="NAME", about_default="all together",

@@ -134,7 +134,7 @@ class UsageQuery(Query):
     application: Annotated[
         str | None,
         WithJsonSchema({"type": "string", "maxLength": 512}),
-        Field(description="only this application, by its id on the gateway"),
+        Field(description="only this application: tenant/name, or its id on the gateway"),
     ] = None
     gateway: GatewayName = None
     by: Literal["hour", "total"] = Field("total", description="rows of each hour, or of all")

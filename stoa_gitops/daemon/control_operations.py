@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from stoa_gitops import __version__
@@ -193,9 +194,10 @@ class ProcessOperations:
         if self.gateway_usage is None:
             raise Conflict(NO_USAGE)
         embedded = {one.name for one in self.statuses.gateways if one.is_embedded}
+        read = partial(self.gateway_usage.read_named, self.statuses.catalog, asked)
         if asked.gateway is None or asked.gateway in embedded:
-            return await self.gateway_usage.read(asked, self._ask_embedded, None)
-        return await self.gateway_usage.read(asked, None, self._registered_name(asked.gateway))
+            return await read(self._ask_embedded, None)
+        return await read(None, self._registered_name(asked.gateway))
 
     async def take_usage(self, gateway: str, source: str, rows: Sequence[UsageRow]) -> None:
         """Keep what a registered gateway reports."""

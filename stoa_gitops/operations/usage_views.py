@@ -17,6 +17,10 @@ class UsageView(View):
     api_id: str
     application_id: str
     """Empty where nobody was identified. With the API it is the subscription."""
+    api: str = ""
+    """Its name in the catalog, and that of `application`; empty where the catalog has none of this
+    id now."""
+    application: str = ""
     requests: int
     errors: int
     """Answered 500 or above, by whomever."""

@@ -32,8 +32,12 @@ def _row(item: Mapping[str, Any], style: Style, *, with_hours: bool) -> tuple[st
     return (
         *hour,
         *(
-            style.safe(item[name], _MAX_TEXT) or _NOBODY
-            for name in ("tenantId", "apiId", "applicationId")
+            style.safe(text, _MAX_TEXT) or _NOBODY
+            for text in (
+                item["tenantId"],
+                item["api"] or item["apiId"],
+                item["application"] or item["applicationId"],
+            )
         ),
         *(str(item[name]) for name in ("requests", "errors", "refused")),
         *(bytes_text(item[name]) for name in ("receivedBytes", "sentBytes")),

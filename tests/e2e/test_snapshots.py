@@ -130,8 +130,10 @@ async def test_an_error_is_seen_from_outside_by_its_tenant_and_outlives_the_proc
         assert used.returncode == Exit.OK, used.stderr
         head, row = used.stdout.splitlines()
         assert head.split()[:4] == ["TENANT", "API", "APPLICATION", "REQUESTS"]
-        assert row.split()[0] == "demo"
-        assert row.split()[2] == "-"
+        assert row.split()[:3] == ["demo", "broken", "-"]
+        narrowed = run(state, "--api", "demo/broken", of="usage")
+        assert narrowed.stdout == used.stdout
+        assert run(state, "--api", "acme/orders", of="usage").stdout.startswith("Nothing was used")
         assert run(state, "--from", "soon", of="usage").returncode == Exit.USAGE
         assert run(state, "--limit", "501").returncode == Exit.USAGE
     assert TOKEN not in process.log.read_text()

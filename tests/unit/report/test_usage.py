@@ -12,8 +12,8 @@ from stoa_gitops.report.usage import bytes_text, usage_text
 
 def row(**fields: Any) -> dict[str, Any]:
     values = {
-        "hour": "2026-06-01T07:00:00Z", "tenantId": "acme", "apiId": "acme/orders",
-        "applicationId": "mobile", "requests": 4, "errors": 1, "refused": 2,
+        "hour": "2026-06-01T07:00:00Z", "tenantId": "acme", "apiId": "0a1b", "api": "orders",
+        "applicationId": "mobile", "application": "", "requests": 4, "errors": 1, "refused": 2,
         "receivedBytes": 0, "sentBytes": 1536, "seconds": 0.01,
     }  # fmt: skip
     return {**values, **fields}
@@ -23,9 +23,9 @@ def test_rows_are_aligned_and_name_what_they_count() -> None:
     items = [row(), row(applicationId="", requests=12_345, seconds=0.0)]
     text = usage_text({"items": items, "isWhole": True}, Style(), with_hours=False)
     assert text == (
-        "TENANT  API          APPLICATION  REQUESTS  5XX  4XX   IN      OUT    MEAN\n"
-        "acme    acme/orders  mobile              4    1    2  0 B  1.5 KiB  2.5 ms\n"
-        "acme    acme/orders  -               12345    1    2  0 B  1.5 KiB  0.0 ms\n"
+        "TENANT  API     APPLICATION  REQUESTS  5XX  4XX   IN      OUT    MEAN\n"
+        "acme    orders  mobile              4    1    2  0 B  1.5 KiB  2.5 ms\n"
+        "acme    orders  -               12345    1    2  0 B  1.5 KiB  0.0 ms\n"
     )
 
 
@@ -43,7 +43,7 @@ def test_no_use_is_said() -> None:
 
 
 def test_names_steer_no_terminal() -> None:
-    items = [row(apiId="a\x1b[2J\n", applicationId="\u202eb")]
+    items = [row(api="a\x1b[2J\n", applicationId="\u202eb")]
     text = usage_text({"items": items, "isWhole": True}, Style(), with_hours=False)
     assert text.count("\n") == 2
     assert not {"\x1b", "\u202e"} & set(text)

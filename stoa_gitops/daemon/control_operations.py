@@ -206,10 +206,10 @@ class ProcessOperations:
 
     def _registered_name(self, name: str) -> str:
         """Return the name that a gateway registered with; `name` may have its document's, too."""
-        member = self.fleet.find(_own_name(name) or name) if self.fleet is not None else None
+        names = {one.name for one in self.statuses.gateways}
+        member = self.fleet.find(_full_name(name, names)) if self.fleet is not None else None
         if member is None:
-            # Without the names that there are: tenants ask, too.
-            raise GatewayUnknown(f"no gateway {name!r} counts usage here")
+            raise GatewayUnknown(f"no gateway {name!r} counts usage here")  # tenants get no names
         return member.name
 
     async def _ask_embedded(

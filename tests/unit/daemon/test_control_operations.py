@@ -169,6 +169,21 @@ async def test_usage_is_asked_of_the_gateway_that_is_named(
             await process.usage(replace(everything, gateway="local"))
 
 
+@pytest.mark.parametrize("name", ["a-edgemcp-prod", "a-edge-mcp-prod", "edge/a-edgemcp-prod"])
+async def test_usage_of_a_registered_gateway_is_asked_for_by_any_of_its_names(
+    process: ProcessOperations, tmp_path: Path, name: str
+) -> None:
+    with_fleet(process, document("edge", MATCH))
+    at = int(process.workspace.context.clock().timestamp())
+    row = UsageRow(at - at % 3600, "acme", "orders", "", 3, 0, 0, 0, 0, 0.5)
+    async with open_usage_ledger(tmp_path) as ledger:
+        process.gateway_usage = GatewayUsage(ledger, process.workspace.context.clock)
+        await process.take_usage("a-edgemcp-prod", "source-1", [row])
+        await process.take_usage("b-edgemcp-prod", "source-1", [row])
+        asked = UsageAsked(None, None, None, None, None, name, is_total=True)
+        assert [one.requests for one in (await process.usage(asked)).items] == [3]
+
+
 async def test_a_long_list_of_names_is_cut(process: ProcessOperations) -> None:
     many = tuple(replace(EDGE, name=f"g{number:03}") for number in range(100))
     process.statuses.publish_catalog(catalog(*many), many)

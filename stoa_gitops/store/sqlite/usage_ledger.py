@@ -42,10 +42,13 @@ INSERT INTO usage VALUES (
     sent = max(sent, excluded.sent), seconds = max(seconds, excluded.seconds)
 """
 _BEYOND: Final = "SELECT 1 FROM usage WHERE hour = ? AND gateway = ? LIMIT 1 OFFSET ?"
+# `total` and not `sum`, which fails beyond 64 bits: what one gateway reports must not keep anybody
+# from reading. It is exact up to 2^53, and the cast ends at 2^63.
 _READ: Final = """
 SELECT CASE WHEN :is_total THEN :start ELSE hour END AS hour, tenant_id, api_id, application_id,
-    sum(requests) AS requests, sum(errors) AS errors, sum(refused) AS refused,
-    sum(received) AS received, sum(sent) AS sent, sum(seconds) AS seconds
+    CAST(total(requests) AS INTEGER) AS requests, CAST(total(errors) AS INTEGER) AS errors,
+    CAST(total(refused) AS INTEGER) AS refused, CAST(total(received) AS INTEGER) AS received,
+    CAST(total(sent) AS INTEGER) AS sent, total(seconds) AS seconds
 FROM usage WHERE hour >= :start AND hour < :end
     AND (:tenant_id IS NULL OR tenant_id = :tenant_id) AND (:api_id IS NULL OR api_id = :api_id)
     AND (:application_id IS NULL OR application_id = :application_id)

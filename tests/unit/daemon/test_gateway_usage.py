@@ -152,6 +152,20 @@ async def test_a_gateway_fills_no_hour_without_end(
     assert [one.requests for one in page.items] == [9, 3, 3]
 
 
+async def test_what_one_gateway_makes_up_keeps_nobody_from_reading(usage: GatewayUsage) -> None:
+    most = 10**15  # of one figure, as the control API takes it
+    for number in range(10):
+        rows = [
+            ROW._replace(hour=HOUR - hour * 3600, requests=most, received=most)
+            for hour in range(1000)
+        ]
+        await usage.take("edge", f"source-{number}", rows)
+    await usage.take("west", "source-1", [ROW._replace(api_id="crm")])
+    whole = replace(ALL, start=NOW - timedelta(days=60), is_total=True)
+    page = await usage.read(whole, None, None)
+    assert {one.api_id: one.requests for one in page.items} == {"orders": 2**63 - 1, "crm": 3}
+
+
 async def test_reports_outlive_the_process(tmp_path: Path) -> None:
     for _ in range(2):
         async with open_usage_ledger(tmp_path) as ledger:

@@ -9,7 +9,7 @@ from stoa_gitops.report.style import Style, display_width, pad
 
 _MAX_TEXT: Final = 60
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
-_HEAD: Final = ("TENANT", "API", "APPLICATION", "REQUESTS", "5XX", "4XX", "IN", "OUT", "MEAN")
+_HEAD: Final = ("TENANT", "API", "APPLICATION", "REQUESTS", "5XX", "4XX", "IN", "OUT", "SECONDS")
 _NOBODY: Final = "-"
 
 
@@ -28,7 +28,6 @@ def usage_text(document: Mapping[str, Any], style: Style, *, with_hours: bool) -
 
 def _row(item: Mapping[str, Any], style: Style, *, with_hours: bool) -> tuple[str, ...]:
     hour = (str(item["hour"])[:16].replace("T", " "),) if with_hours else ()
-    passed = max(1, item["requests"])
     return (
         *hour,
         *(
@@ -41,7 +40,7 @@ def _row(item: Mapping[str, Any], style: Style, *, with_hours: bool) -> tuple[st
         ),
         *(str(item[name]) for name in ("requests", "errors", "refused")),
         *(bytes_text(item[name]) for name in ("receivedBytes", "sentBytes")),
-        f"{item['seconds'] / passed * 1000:.1f} ms",
+        f"{item['seconds']:.3f}",
     )
 
 

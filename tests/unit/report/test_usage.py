@@ -23,9 +23,9 @@ def test_rows_are_aligned_and_name_what_they_count() -> None:
     items = [row(), row(applicationId="", requests=12_345, seconds=0.0)]
     text = usage_text({"items": items, "isWhole": True}, Style(), with_hours=False)
     assert text == (
-        "TENANT  API     APPLICATION  REQUESTS  5XX  4XX   IN      OUT    MEAN\n"
-        "acme    orders  mobile              4    1    2  0 B  1.5 KiB  2.5 ms\n"
-        "acme    orders  -               12345    1    2  0 B  1.5 KiB  0.0 ms\n"
+        "TENANT  API     APPLICATION  REQUESTS  5XX  4XX   IN      OUT  SECONDS\n"
+        "acme    orders  mobile              4    1    2  0 B  1.5 KiB    0.010\n"
+        "acme    orders  -               12345    1    2  0 B  1.5 KiB    0.000\n"
     )
 
 

@@ -1,10 +1,13 @@
-"""Settings of all tests: how many examples a property test tries, and whether they are random."""
+"""Settings of all tests: the examples of property tests, and what each test leaves to the next."""
 
 from __future__ import annotations
 
 import gc
+import logging
 import os
+from collections.abc import Generator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.laws import FULL, QUICK, SUITE
@@ -33,3 +36,27 @@ def pytest_runtest_teardown() -> None:
     much is frozen walked through millions of objects: 130 ms with each reading of a catalog.
     """
     gc.unfreeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Put logging back as it was: a command that runs in this process configures it for itself.
+
+    A later test in the same process would wait for a line that is below the level left behind.
+    """
+    root = logging.getLogger()
+    handlers, levels = root.handlers[:], _levels()
+    try:
+        return (yield)
+    finally:
+        root.handlers[:] = handlers
+        for logger, level in _levels().items():
+            if level != levels.get(logger, logging.NOTSET):
+                logger.setLevel(levels.get(logger, logging.NOTSET))
+
+
+def _levels() -> dict[logging.Logger, int]:
+    """The level that each logger has itself; NOTSET where it takes that of the one above."""
+    root = logging.getLogger()
+    known = [each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
+    return {each: each.level for each in (root, *known)}

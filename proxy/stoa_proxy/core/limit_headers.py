@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import ceil
 from typing import Final
 
 from stoa_proxy.core.limits import LimitResult
@@ -23,7 +24,7 @@ def limit_headers(result: LimitResult) -> list[Header]:
     By draft-ietf-httpapi-ratelimit-headers-10, and by its first drafts (-03).
     """
     _, limit, left, seconds, window, name = result
-    remaining, reset = str(left), str(int(-(-seconds // 1)))  # rounded up
+    remaining, reset = str(left), str(ceil(seconds))
     return [
         *_fixed_headers(name, limit, window),
         ("RateLimit", f'"{name}";r={remaining};t={reset}'),
@@ -35,17 +36,21 @@ def limit_headers(result: LimitResult) -> list[Header]:
 def limit_lines(result: LimitResult) -> bytes:
     """Return what `limit_headers` does, as lines of a head, of which most are written once."""
     _, limit, left, seconds, window, name = result
-    return _lines(name, limit, window, int(-(-seconds // 1))) % (left, left)  # rounded up
+    before, between, after = _lines(name, limit, window, ceil(seconds))
+    number = b"%d" % left
+    return b"%b%b%b%b%b" % (before, number, between, number, after)
 
 
 # Of as many limits, and of as many seconds of them, as a gateway says of at one time.
 @lru_cache(maxsize=4096)
-def _lines(name: str, limit: int, window: float, reset: int) -> bytes:
-    fixed = [f"{key}: {value}\r\n" for key, value in _fixed_headers(name, limit, window)]
-    before = "".join([*fixed, f'RateLimit: "{name}";r=']).replace("%", "%%")
+def _lines(name: str, limit: int, window: float, reset: int) -> tuple[bytes, bytes, bytes]:
+    """Return what comes before, between and behind what is left, which stands there twice."""
+    fixed = "".join([f"{key}: {value}\r\n" for key, value in _fixed_headers(name, limit, window)])
     return (
-        f"{before}%d;t={reset}\r\nRateLimit-Remaining: %d\r\nRateLimit-Reset: {reset}\r\n"
-    ).encode()
+        f'{fixed}RateLimit: "{name}";r='.encode(),
+        f";t={reset}\r\nRateLimit-Remaining: ".encode(),
+        f"\r\nRateLimit-Reset: {reset}\r\n".encode(),
+    )
 
 
 # As many as there are limits, nearly: 1 µs less of the 3 that a response under a limit costs.

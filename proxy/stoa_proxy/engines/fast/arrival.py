@@ -55,6 +55,7 @@ class Arrival:
         "is_spare", "is_write_paused", "number", "quick", "since",
     )  # fmt: skip
 
+    ends_at_once = True
     _queue: Queue
     client_address: str
     quick: QuickExchange
@@ -237,6 +238,8 @@ class Arrival:
 
     def grow(self) -> None:
         """Become a whole connection, which has a timer for its request, too."""
+        if self._is_at_work and not self._is_growing:
+            self.engine.turn.end()  # what has come of its response is passed on as it is
         if self._is_growing or self.number < 0:
             return
         self._is_growing = True

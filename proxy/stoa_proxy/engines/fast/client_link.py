@@ -45,6 +45,7 @@ class ClientLink(asyncio.Protocol):
         "write",
     )  # fmt: skip
 
+    ends_at_once = False
     transport: asyncio.Transport
     write: Callable[[bytes], object]
 

@@ -20,6 +20,7 @@ from stoa_proxy.engines.fast.quick import QuickLane
 from stoa_proxy.engines.fast.quick_checks import CheckLane, QuickCheck
 from stoa_proxy.engines.fast.quick_exchange import QuickExchange
 from stoa_proxy.engines.fast.response_head import DateHeader
+from stoa_proxy.engines.fast.turn import Turn
 from stoa_proxy.errors import ListenFailed
 from stoa_proxy.foundation.connection_shares import ConnectionShares, Held
 from stoa_proxy.http.forwarded import is_proxy
@@ -48,6 +49,7 @@ class FastEngine(AiohttpEngine):
         self.body_targets = self._pipeline.body_targets
         self.store = self._store
         self.lane = QuickLane(self)
+        self.turn = Turn(self)
         pipeline = self._pipeline
         self.check_lane = CheckLane(self, pipeline) if isinstance(pipeline, Sidecar) else None
         self.client = self._client

@@ -27,8 +27,8 @@ from stoa_proxy.engines.fast.quick_routes import (
     encode_tail,
     note_call,
 )
-from stoa_proxy.engines.fast.upload import Upload
 from stoa_proxy.engines.fast.upstream import FastUpstream, Receiver, fast_end
+from stoa_proxy.engines.fast.without_body import WithoutBody
 from stoa_proxy.http.heads import RequestTrace
 from stoa_proxy.http.trace_context import parse_state, split_parent, trace_lines
 
@@ -40,17 +40,18 @@ _STATE: Final = frozenset({"tracestate"})
 _LAST: Final = b"Connection: close\r\n\r\n"
 
 
-class QuickExchange:
+class QuickExchange(WithoutBody):
     """The request at work on a connection, again and again the same object.
 
     To the connection it is what an `Exchange` is; whatever is not usual makes one of it. A context
-    is made only where something is asked that needs one.
+    is made only where something is asked that needs one. What came of the response waits for the
+    end of the turn.
     """
 
     __slots__ = (
-        "_connection", "_context", "_course", "_end", "_engine", "_in_flight", "_key", "_known",
-        "_lane", "_limit", "_link", "_pass", "_place", "_pool", "_started", "_table", "_tenants",
-        "_token", "_trace", "_tracing", "has_begun", "upload", "wants_body",
+        "_came", "_connection", "_context", "_course", "_end", "_engine", "_in_flight", "_key",
+        "_known", "_lane", "_limit", "_link", "_pass", "_place", "_pool", "_started", "_table",
+        "_tenants", "_token", "_trace", "_tracing", "_turn",
     )  # fmt: skip
 
     _connection: UpstreamConnection
@@ -62,8 +63,10 @@ class QuickExchange:
     def __init__(self, link: QuickLink, lane: QuickLane) -> None:
         self._link = link
         self._end: FastUpstream | None = None
+        self._came = b""
         self._lane = lane
         self._engine = engine = link.engine
+        self._turn = engine.turn
         self._tenants, self._in_flight = engine.request_shares.tenants, engine.client.in_flight
         self._context: RequestContext | None = None
         self._limit: LimitResult | None = None
@@ -73,9 +76,6 @@ class QuickExchange:
         self._token = ""
         self._tracing = link.engine.pipeline.tracing
         self._trace: RequestTrace | None = None
-        self.upload: Upload | None = None
-        self.has_begun = False
-        self.wants_body = True
 
     def begin(self, data: bytes) -> bool:
         """Serve the request that `data` is; return False, with nothing done, if it is not usual."""
@@ -113,7 +113,7 @@ class QuickExchange:
         elif plan.needs_context or is_recorded:
             return self._ask_policies(self._make_context(), 0, now)
         if not self._send(now):
-            self._go_on()
+            self._link.carry(self._enter_upstream)
         return True
 
     def _find_pass(self, known: KnownRequest) -> Pass | None:
@@ -145,7 +145,7 @@ class QuickExchange:
         if self._pass is not None and self._pass.consumer is not context.consumer:
             self._pass = self._course = None
         if context.hidden_query or not self._send(now):
-            self._go_on()
+            self._link.carry(self._enter_upstream)
         return True
 
     def _send(self, now: float) -> bool:
@@ -172,10 +172,9 @@ class QuickExchange:
         self._pool, self._connection = pool, connection
         self._end = end = fast_end(connection)
         end.receiver = self
-        if self._trace is None:
-            end.write(wire)
-        else:
-            end.write(b"%b%b\r\n" % (wire, trace_lines(self._trace)))
+        if self._trace is not None:
+            wire = b"%b%b\r\n" % (wire, trace_lines(self._trace))
+        self._turn.send(end, wire)
         return True
 
     def _encode(self, place: Place) -> bytes:
@@ -228,7 +227,16 @@ class QuickExchange:
     # What the upstream's connection calls (`upstream.Receiver`).
 
     def receive(self, data: bytes) -> None:
+        """Take what came: it is passed on at the end of the turn."""
+        if not self._came:
+            self._turn.wait(self)
+        self._came += data
+
+    def pass_on(self) -> None:
         """Pass a usual response on; anything else is read by an `Exchange`."""
+        data, self._came = self._came, b""
+        if not data:
+            return  # the client has left
         start = data.find(b"\r\n\r\n") + 4
         known = self._lane.find_response(data[:start]) if start > 3 else None
         link, limit = self._link, self._limit
@@ -241,22 +249,25 @@ class QuickExchange:
             link.carry(partial(self._tell, lambda receiver: receiver.receive(data)))
             return
         if limit is None and not link.is_closing:
-            link.write(known.head + data[start:])
+            response = known.head + data[start:]
         else:
             lines = b"" if limit is None else limit_lines(limit)
             end = _LAST if link.is_closing else b"\r\n"
-            link.write(b"%b%b%b%b" % (known.sent, lines, end, data[start:]))
+            response = b"%b%b%b%b" % (known.sent, lines, end, data[start:])
+        if link.is_closing or link.ends_at_once:
+            link.write(response)
+        else:
+            self._turn.responses.append((link.write, response))
         self._complete(known.status, len(data) - start)
 
     def _complete(self, status: int, sent: int) -> None:
         """End a request whose response is sent."""
-        request, place = self._known, self._place
-        plan, pipeline, passed = request.plan, self._engine.pipeline, self._pass
+        request, place, passed = self._known, self._place, self._pass
+        plan, pipeline = request.plan, self._engine.pipeline
         assert place is not None
         assert self._end is not None
         self._end.receiver = None
-        self._pool.keep(self._connection)
-        self._pool.leave_now()
+        self._pool.give_back(self._connection, self._engine.loop.time())
         self._in_flight.leave(place.key)
         self._tenants.leave(plan.tenant)
         seconds = perf_counter() - self._started
@@ -283,6 +294,10 @@ class QuickExchange:
 
     def lose(self, *, in_order: bool) -> None:
         """Learn that the connection to the upstream has ended."""
+        if self._came:
+            self._turn.end()
+            if self._end is None or self._end.receiver is None:
+                return  # the response was whole
         self._link.carry(partial(self._tell, lambda receiver: receiver.lose(in_order=in_order)))
 
     def fail(self, error: Exception) -> None:
@@ -300,37 +315,25 @@ class QuickExchange:
         if receiver is not None:
             tell(receiver)
 
-    def pause_body(self) -> None:
-        """Do nothing: there is no body."""
-
-    def resume_body(self) -> None:
-        """Do nothing: there is no body."""
-
     # What the client's connection calls, as of an `Exchange`.
-
-    def body_came(self) -> None:
-        """Do nothing: there is no body."""
-
-    def refuse_body(self) -> None:
-        """Do nothing: there is no body."""
 
     def time_out(self) -> None:
         """End what takes too long."""
-        self._promote()[0].time_out()
+        if self._came:
+            # That came in time; for the rest of a head there is no more.
+            cast("FastConnection", self._link).wait(0)
+            self._turn.end()
+        else:
+            self._promote()[0].time_out()
 
     def abandon(self) -> None:
         """Give everything back: the client has left."""
+        self._came = b""
         if self._is_sent:
             self._promote()[0].abandon()
         elif self._context is not None:
             self._engine.pipeline.end_request(self._context)
             self._context = None
-
-    def pause_response(self) -> None:
-        """Do nothing: no response has begun."""
-
-    def resume_response(self) -> None:
-        """Do nothing: no response has begun."""
 
     # What a connection that grows calls.
 
@@ -370,11 +373,8 @@ class QuickExchange:
         self._link.replace_exchange(exchange)
         return exchange
 
-    def _go_on(self) -> None:
-        """Let an `Exchange` go on behind the policies."""
-        self._link.carry(self._enter_upstream)
-
     def _enter_upstream(self) -> None:
+        """Let an `Exchange` go on behind the policies."""
         context = self._context or self._make_context()
         pipeline = self._engine.pipeline
         if self._place is None:

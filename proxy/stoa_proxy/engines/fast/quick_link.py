@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 
 
 class QuickLink(Protocol):
-    """The client's connection of usual requests, as `client_link.ClientLink` says it."""
+    """The client's connection of usual requests, as `client_link.ClientLink` says it.
 
+    `ends_at_once` is whether `end_quick` is called behind a response that is written.
+    """
+
+    ends_at_once: bool
     engine: FastEngine
     client_address: str
     is_closing: bool

@@ -179,6 +179,30 @@ class Pool:
         if self._sweep is None:
             self._sweep = self._loop.call_later(_SWEEP_SECONDS, self._close_expired)
 
+    def give_back(self, connection: UpstreamConnection, now: float) -> None:
+        """Do what `keep` and `leave_now` do behind a response that came whole; `now` as of `take`.
+
+        Whether it can be used again is asked in full when it is.
+        """
+        reader = connection.reader
+        if (
+            reader is None
+            or not reader.is_fit
+            or self._is_retired
+            or self._opened.count > self._most
+            or self._sweep is None
+        ):
+            self.keep(connection)
+            self.leave_now()
+            return
+        self._users -= 1
+        connection.was_reused = True
+        connection.idle_since = now
+        kept = self._kept.get(connection.origin)
+        if kept is None:
+            kept = self._kept[connection.origin] = []
+        kept.append(connection)
+
     async def leave(self) -> None:
         """Count one user less."""
         self._users -= 1

@@ -41,7 +41,7 @@ from stoa_proxy.control_plane.table_builder import TableBuilder
 from stoa_proxy.core.model import Route
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.foundation.allocator import tune_malloc
-from stoa_proxy.foundation.breather import Breather
+from stoa_proxy.foundation.breather import Breather, clear
 from stoa_proxy.foundation.collector import set_apart, young_collections_only
 
 from benchmarks import proxy_peers
@@ -98,6 +98,8 @@ async def take_table(gateway: Gateway, upstream: int, generation: int) -> None:
             await breather.rest()
         await builder.build(f'"{generation}"', generation)
         set_apart()
+        # A gateway keeps it until the next build, and lets it go in the same way.
+        await clear(builder.taken)
     assert not builder.refusals, builder.refusals[:1]
 
 

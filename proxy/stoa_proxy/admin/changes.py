@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from stoa_proxy.admin.checks import View
 from stoa_proxy.core.header_routes import can_hold_together
@@ -57,6 +58,10 @@ class ApiMembership:
 
     def __iter__(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         return iter(self._ids.items())
+
+    def parts(self) -> Iterator[object]:
+        """Return what this consists of now, whatever is changed meanwhile."""
+        return chain(self._ids.holders(), self._ids.values())
 
     def ids_of(self, api_id: str) -> tuple[str, ...]:
         """Return the ids of an API's objects, in the order in which they were added."""
@@ -117,6 +122,17 @@ def check_owners(changes: Changes, table: RoutingTable) -> None:
         fresh.setdefault(route.prefix, []).append(route)
     if errors:
         raise ObjectRefused(errors, status=409, objects=objects)
+
+
+def place_of(route: Route) -> tuple[object, ...]:
+    """Return by what a route can stand in the way of others."""
+    place = (route.prefix, route.hosts, route.methods, route.headers)
+    return route.tenant_id, route.api_id, *place
+
+
+def names_of(consumer: Consumer) -> tuple[object, ...]:
+    """Return by what a consumer can stand in the way of others."""
+    return consumer.tenant_id, consumer.key_hashes, consumer.client_hashes
 
 
 def _is_tie(route: Route, other: Route) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import zlib
-from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 from stoa_proxy.admin.checks import View
+from stoa_proxy.admin.sorted_ids import SortedIds
 from stoa_proxy.core.persistent_map import PersistentMap
 
 # A window of 4 KiB and little memory: objects are short, and a compressor allocates by its window.
@@ -17,6 +18,8 @@ _MEMORY_LEVEL = 5
 _MAX_DICTIONARY = 2048
 # One part of a streamed list takes half a millisecond to make; others run between two parts.
 _PART_BYTES = 32 * 1024
+# `json.dumps` makes an encoder for each object.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class ObjectList:
@@ -33,7 +36,7 @@ class ObjectList:
         self._compressor = _make_compressor(b"")
         self._generation = 0
         self._compressed: PersistentMap[bytes] = PersistentMap()
-        self._ids: list[str] = []
+        self._ids = SortedIds()
 
     def __len__(self) -> int:
         return len(self._compressed)
@@ -43,7 +46,7 @@ class ObjectList:
 
     def __iter__(self) -> Iterator[str]:
         """Return the ids of now, sorted, whatever is written meanwhile."""
-        return iter(self._ids.copy())
+        return iter(self._ids)
 
     @property
     def etag(self) -> str:
@@ -69,7 +72,8 @@ class ObjectList:
 
     def parts(self) -> Iterator[object]:
         """Return what the list consists of now, whatever is written meanwhile."""
-        return iter(self._compressed.values())
+        compressed = self._compressed
+        return chain(compressed.holders(), compressed.values(), self._ids.parts())
 
     def get(self, item_id: str) -> bytes | None:
         """Return the JSON of one object, or None."""
@@ -78,7 +82,7 @@ class ObjectList:
 
     def snapshot(self) -> Iterator[bytes]:
         """Return the JSON of each object as it is now, sorted by id; writes do not show in it."""
-        ids, compressed, dictionary = self._ids.copy(), self._compressed, self._dictionary
+        ids, compressed, dictionary = iter(self._ids), self._compressed, self._dictionary
         return (_decompress(compressed[item_id], dictionary) for item_id in ids)
 
     def stream_json(self) -> Iterator[bytes]:
@@ -87,12 +91,12 @@ class ObjectList:
         It is a snapshot: writes between two parts do not show. The array is not cached, because
         a client that asks again sends the entity tag.
         """
-        return _stream(self._ids.copy(), self._compressed, self._dictionary)
+        return _stream(iter(self._ids), self._compressed, self._dictionary)
 
     @staticmethod
     def serialise(view: View) -> bytes:
         """Return an object's JSON as `get` does."""
-        return json.dumps(view, separators=(",", ":")).encode()
+        return _encode(view).encode()
 
     def put(self, item_id: str, view: View) -> None:
         """Store an object under its id."""
@@ -102,7 +106,7 @@ class ObjectList:
             self._dictionary = content[:_MAX_DICTIONARY]
             self._compressor = _make_compressor(self._dictionary)
         if item_id not in self._compressed:
-            insort(self._ids, item_id)
+            self._ids.add(item_id)
         compressor = self._compressor.copy()
         compressed = compressor.compress(content) + compressor.flush()
         self._compressed = self._compressed.with_item(item_id, compressed)
@@ -111,12 +115,12 @@ class ObjectList:
     def remove(self, item_id: str) -> None:
         """Remove an object. Raises KeyError when there is none."""
         self._compressed = self._compressed.without(item_id)
-        del self._ids[bisect_left(self._ids, item_id)]
+        self._ids.remove(item_id)
         self._generation += 1
 
 
 def _stream(
-    ids: Sequence[str], compressed: Mapping[str, bytes], dictionary: bytes
+    ids: Iterable[str], compressed: Mapping[str, bytes], dictionary: bytes
 ) -> Iterator[bytes]:
     opening, size = b"[", 0
     part: list[bytes] = []

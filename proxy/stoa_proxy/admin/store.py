@@ -160,8 +160,7 @@ class Store:
         This store must not have changed since it was copied: compare its `version`. Where much has
         changed what is returned is a lot to free in one go (`foundation.breather.let_go`).
         """
-        lists = (self.routes, self.policies, self.consumers)
-        remains = chain(self.table.parts(), *(one.parts() for one in lists), self._routes_of)
+        remains = self.parts()
         self.table = draft.table
         self.routes.adopt(draft.routes)
         self.policies.adopt(draft.policies)
@@ -173,6 +172,12 @@ class Store:
             self.changes += draft.changes or ()
         self._tell_change()
         return remains
+
+    def parts(self) -> Iterator[object]:
+        """Return what this store is made of now, what holds others before these."""
+        lists = (self.routes, self.policies, self.consumers)
+        members = (self._routes_of.parts(), self._policies_of.parts())
+        return chain(self.table.parts(), *(one.parts() for one in lists), *members)
 
     def _tell_change(self) -> None:
         for tell in self.on_change.values():

@@ -19,8 +19,9 @@ from stoa_proxy.control_plane.client import (
     problem_detail,
     read_retry_after,
 )
+from stoa_proxy.control_plane.known_lines import KnownLines
 from stoa_proxy.control_plane.registration import Member
-from stoa_proxy.control_plane.table_builder import Known, Refusal, TableBuilder
+from stoa_proxy.control_plane.table_builder import Refusal, TableBuilder
 from stoa_proxy.control_plane.table_document import DocumentReader
 from stoa_proxy.control_plane.trouble_log import TroubleLog
 from stoa_proxy.errors import ControlPlaneFailed
@@ -77,7 +78,7 @@ class Pull:
         self._clock = clock
         self._has_tables: bool | None = None
         # What was taken last; without effect as soon as others have changed the store.
-        self._known: Known = {}
+        self._known = KnownLines()
         self._version: tuple[str, str, str] | None = None
         self._list_digest = b""
         self._ack: Mapping[str, object] | None = None
@@ -238,8 +239,8 @@ class Pull:
         await self._apply(builder, etag, 0)
         return builder, items
 
-    def _known_lines(self) -> Known:
-        return self._known if self._version == self._store.version else {}
+    def _known_lines(self) -> KnownLines:
+        return self._known if self._version == self._store.version else KnownLines()
 
     def _condition(self) -> dict[str, str]:
         source = self._store.source

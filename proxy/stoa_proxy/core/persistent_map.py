@@ -94,6 +94,15 @@ class PersistentMap(Mapping[str, V]):
         del left[key]
         return self._with_part(index, left)
 
+    def holders(self) -> Iterator[Mapping[str, V]]:
+        """Yield the mappings that it consists of, each before those that it holds."""
+        yield self
+        for part in self.parts:
+            if isinstance(part, PersistentMap):
+                yield from part.holders()
+            else:
+                yield part
+
     def _with_part(self, index: int, part: Mapping[str, V]) -> PersistentMap[V]:
         parts = self.parts
         count = self._count + len(part) - len(parts[index])

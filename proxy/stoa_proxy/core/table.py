@@ -114,10 +114,16 @@ class RoutingTable:
         return self.apis.get(api_id, _NO_API)
 
     def parts(self) -> Iterator[object]:
-        """Yield what the table consists of, nodes before those below them."""
-        yield from nodes_of(self.root)
+        """Yield what the table consists of, what holds others before these."""
+        for node in nodes_of(self.root):
+            yield node
+            if isinstance(node.children, PersistentMap):
+                yield from node.children.holders()
         for items in (self.routes, self.apis, self.consumers):
+            yield from items.holders()
             yield from items.values()
+        for other in (self.balanced, self.keys, self.clients):
+            yield from other.holders()
 
     @classmethod
     def from_routes(cls, routes: Iterable[Route]) -> RoutingTable:

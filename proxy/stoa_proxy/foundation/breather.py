@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from typing import Any, Final
 
 from stoa_proxy.foundation.collector import set_apart
@@ -46,7 +46,7 @@ async def let_go(objects: Iterable[object]) -> None:
         await breather.rest()
 
 
-async def clear(items: dict[Any, Any] | set[Any]) -> None:
+async def clear(items: MutableMapping[Any, Any] | set[Any]) -> None:
     """Remove all items, a few at a time."""
     breather = Breather()
     remove = items.pop if isinstance(items, set) else items.popitem

@@ -244,6 +244,38 @@ async def test_a_change_beside_a_build_is_not_lost() -> None:
     assert sorted(taker.store.table.routes) == sorted(f"r{number}" for number in range(200))
 
 
+def test_what_changes_and_keeps_its_place_is_replaced_and_not_removed() -> None:
+    taker = Taker()
+    key = {"type": "api_key", "key_sha256": "aa" * 32}
+    consumer = {"id": "c", "name": "n", "tenant_id": "acme", "credentials": [key]}
+
+    def publish(name: str, path: str) -> None:
+        routes = [("stays", "/stays"), ("moves", path)]
+        bodies = [route_body("builtin:echo", at, id=one, name=name) for one, at in routes]
+        consumers = [("consumers", {**consumer, "name": name})]
+        taker.take(document([*(("apis", body) for body in bodies), *consumers]))
+
+    publish("old", "/from")
+    taker.store.changes = []
+    publish("new", "/to")
+    changes = taker.store.changes
+    assert [one for change in changes for one in change.without_routes] == ["moves"]
+    assert [one for change in changes for one in change.without_consumers] == []
+    assert {route.name for route in taker.store.table.routes.values()} == {"new"}
+    assert taker.store.table.consumers["c"].name == "new"
+
+
+def test_of_objects_that_contradict_each_other_the_first_counts_whatever_was_there() -> None:
+    first = ("apis", route_body("builtin:echo", "/a", id="first", tenant_id="rival"))
+    other = ("apis", route_body("builtin:echo", "/a", id="there", tenant_id="acme", name="new"))
+    fresh, taker = Taker(), Taker()
+    taker.take(document([("apis", {**other[1], "name": "old"})]))
+    builders = [one.take(document([first, other])) for one in (fresh, taker)]
+    assert [[one.id for one in builder.refusals] for builder in builders] == [["there"], ["there"]]
+    assert compiled(taker.store) == compiled(fresh.store)
+    assert list(taker.store.table.routes) == ["first"]
+
+
 async def test_what_is_written_right_after_a_build_does_not_count_as_known() -> None:
     taker = Taker()
     builder = TableBuilder(taker.store, taker.parsers, {})

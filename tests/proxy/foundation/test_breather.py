@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from stoa_proxy.core.model import Route
+from stoa_proxy.core.persistent_map import PersistentMap
 from stoa_proxy.core.table import Node, RoutingTable
 from stoa_proxy.foundation import breather
 
@@ -58,4 +60,16 @@ def test_the_parts_of_a_table_are_all_that_it_holds_each_before_what_is_below_it
     places = {id(node): place for place, node in enumerate(nodes)}
     for node in nodes:
         assert all(places[id(node)] < places[id(child)] for child in node.below())
-    assert [part for part in parts if not isinstance(part, Node)] == list(table.routes.values())
+    assert [part for part in parts if isinstance(part, Route)] == list(table.routes.values())
+
+
+def test_nothing_of_a_large_mapping_is_freed_in_one_go_with_what_holds_it() -> None:
+    items = PersistentMap.from_items({f"k{number}": number for number in range(30_000)})
+    holders = list(items.holders())
+    assert holders[0] is items
+    assert sum(len(one) for one in holders if isinstance(one, dict)) == len(items)
+    places = {id(one): place for place, one in enumerate(holders)}
+    for one in holders:
+        if isinstance(one, PersistentMap):
+            assert all(places[id(one)] < places[id(part)] for part in one.parts)
+    assert max(len(one) for one in holders if isinstance(one, dict)) <= 256

@@ -76,6 +76,12 @@ class UsageCounters:
         usage.seconds += seconds
         usage.buckets[bucket] += 1
 
+    def count_answered(self, key: Counted, seconds: float) -> None:
+        """Do what `count` and `observe` do for a request that is not passed on and went well."""
+        usage = self._counts.get(key) or self._begin(key)
+        usage.requests += 1
+        self._durations_of(key[:2]).observe(seconds)
+
     def count_once(
         self,
         context: RequestContext,

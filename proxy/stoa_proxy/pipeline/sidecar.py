@@ -22,10 +22,10 @@ from stoa_proxy.core.exchange import (
     RequestContext,
 )
 from stoa_proxy.core.limit_headers import limit_headers
-from stoa_proxy.core.model import Consumer, Route
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.core.upstream_headers import consumer_headers
+from stoa_proxy.core.usage import Counted
 from stoa_proxy.errors import BodyRefused, CheckRefused, RequestRefused
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.throttled_log import ThrottledLog
@@ -167,10 +167,14 @@ class Sidecar(Pipeline):
         key = (context.route.tenant_id, True)
         self._decisions[key] = self._decisions.get(key, 0) + 1
 
-    def count_repeated(self, route: Route, consumer: Consumer | None) -> None:
-        """Count a decision to let pass a request like one that passed (`Policy.repeat`)."""
-        self.usage.count(route, consumer, 200, None, 0, 0)
-        key = (route.tenant_id, True)
+    def count_repeated(self, method: str, counted: Counted, seconds: float) -> None:
+        """Count the whole of a check that lets a request pass like one that did (`Policy.repeat`).
+
+        `counted` is by what the request is (`core.usage.counted_as`).
+        """
+        self.metrics.count_request(method, 200, seconds)
+        self.usage.count_answered(counted, seconds)
+        key = (counted[0], True)
         self._decisions[key] = self._decisions.get(key, 0) + 1
 
     def _check_head(

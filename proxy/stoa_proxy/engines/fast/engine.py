@@ -14,10 +14,11 @@ from stoa_proxy.engines.complete.listener import Acceptor
 from stoa_proxy.engines.complete.server import AiohttpEngine
 from stoa_proxy.engines.fast.arrival import Arrival
 from stoa_proxy.engines.fast.arrivals import IS_SUPPORTED, Arrivals
+from stoa_proxy.engines.fast.check_lane import CheckLane
 from stoa_proxy.engines.fast.client_link import ClientLink
 from stoa_proxy.engines.fast.connection import FastConnection
 from stoa_proxy.engines.fast.quick import QuickLane
-from stoa_proxy.engines.fast.quick_checks import CheckLane, QuickCheck
+from stoa_proxy.engines.fast.quick_checks import QuickCheck
 from stoa_proxy.engines.fast.quick_exchange import QuickExchange
 from stoa_proxy.engines.fast.response_head import DateHeader
 from stoa_proxy.engines.fast.turn import Turn

@@ -22,13 +22,20 @@ class DateHeader:
     def __init__(self) -> None:
         self._second = 0
         self._text = ""
+        self._encoded = b""
 
     def value(self) -> str:
         """Return the date of now (RFC 9110, 6.6.1)."""
         second = int(time.time())
         if second != self._second:
             self._second, self._text = second, formatdate(second, usegmt=True)
+            self._encoded = self._text.encode()
         return self._text
+
+    def encoded(self) -> bytes:
+        """Return the date of now in ASCII."""
+        self.value()
+        return self._encoded
 
 
 def encode_head(

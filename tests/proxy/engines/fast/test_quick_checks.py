@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stoa_proxy.engines.fast import check_shapes
 
 from tests.laws import examples
 from tests.proxy.conftest import Api, FakeClock, policy_body, route_body, running
@@ -31,6 +32,18 @@ checks = st.tuples(
     st.sampled_from(HOSTS), st.sampled_from(HEADERS), st.sampled_from(CLIENTS),
 )  # fmt: skip
 changes = st.sampled_from(("revoke", "grant", "tick", "close", "open"))
+# Few shapes, so that most checks have one that is known; values that come once and odd ones.
+often = st.tuples(
+    st.sampled_from(("envoy", "nginx")), st.sampled_from(("GET", "HEAD", "POST")),
+    st.sampled_from((*PATHS, " /a ", "/a b", "/a?\u00e9")), st.just(HOSTS[0]),
+    st.builds(
+        "X-API-Key: {}\r\nX-Debug:{}\r\n".format,
+        st.sampled_from(("k1", "k1 ", "k2", "k9", "")),
+        st.sampled_from((" 1", "\t2 ", "", " a\x00b", " \u00e9", ":", " 3\r\nX-API-Key: k1"))
+        | st.integers(0, 99).map(str),
+    ),
+    st.just(CLIENTS[0]),
+)  # fmt: skip
 steps = st.lists(st.one_of(checks, checks, checks, changes), min_size=1, max_size=30)
 
 
@@ -135,6 +148,14 @@ async def compare(sequence: list[Any]) -> None:
 @examples(400)
 def test_both_engines_decide_alike(sequence: list[Any]) -> None:
     asyncio.run(compare(sequence))
+
+
+@given(st.lists(st.one_of(often, often, often, often, changes), min_size=4, max_size=40))
+@examples(300)
+def test_both_engines_decide_alike_where_shapes_are_known(sequence: list[Any]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(check_shapes, "_OFTEN", 1)
+        asyncio.run(compare(sequence))
 
 
 async def test_each_kind_of_check_is_decided_alike_twice() -> None:

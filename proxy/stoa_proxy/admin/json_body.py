@@ -6,6 +6,7 @@ Not JSON is 400, a missing field or a wrong type 422, both as text.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn
 
@@ -23,11 +24,13 @@ def read_json(content_type: str, raw: bytes) -> Body:
     if not is_json:
         raise BodyRefused(415, "Expected request with `Content-Type: application/json`")
     try:
-        value = json.loads(
-            raw.decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique_pairs
-        )
-        # What could not be read back: lone surrogates, and numbers beyond all floats (`1e400`).
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        text = raw.decode()
+        if text.startswith("\ufeff"):
+            json.loads(text)  # raises
+        value = _decode(text)
+        if _MAYBE_UNREADABLE.search(raw) is not None:
+            # What could not be read back: lone surrogates, and numbers beyond all floats (`1e400`).
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         _bound_depth(raw, value)
     except RecursionError:
         raise BodyRefused(400, "Failed to parse the request body as JSON: too deep") from None
@@ -191,3 +194,9 @@ def _unique_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(unique) != len(pairs):
         raise BodyRefused(422, f"{_DESERIALIZE}duplicate field")
     return unique
+
+
+# Made once, for `json.loads` makes one for each text.
+_decode = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique_pairs).decode
+# Texts are UTF-8, so a surrogate is an escape; the largest float has 309 digits.
+_MAYBE_UNREADABLE = re.compile(rb"\\u[dD]|[0-9][eE]|[0-9]{300}")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
@@ -38,6 +39,7 @@ _CLIENT = "x-forwarded-for"
 _REPLACED = frozenset({"host", _METHOD, _URI, _HOST, _URL})
 _ABSOLUTE = re.compile(r"https?://([^/?#\s]+)(/[^\s]*)")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LONGEST_ADDRESS = 45
 _NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -138,8 +140,16 @@ def _scheme_of(headers: Iterable[Header]) -> str:
 
 
 def _is_address(text: str) -> bool:
+    # Of longer ones there are no usual ones, and they would be remembered.
+    return _is_usual_address(text) if len(text) <= _LONGEST_ADDRESS else _can_be_read(text)
+
+
+def _can_be_read(text: str) -> bool:
     try:
         ip_address(text)
     except ValueError:
         return False
     return True
+
+
+_is_usual_address = lru_cache(maxsize=1024)(_can_be_read)

@@ -26,6 +26,7 @@ from stoa_proxy.engines.fast.check_shapes import (
     Shape,
     Shapes,
 )
+from stoa_proxy.engines.fast.quick_documents import DocumentLane
 from stoa_proxy.engines.fast.quick_heads import (
     LONGEST_KNOWN,
     SPECIAL,
@@ -173,6 +174,7 @@ class CheckLane:
     def __init__(self, engine: FastEngine, sidecar: Sidecar) -> None:
         self._engine = engine
         self.sidecar = sidecar
+        self.documents = DocumentLane(engine)
         self._table: RoutingTable | None = None
         self._envoy = Heads(_FACTS, partial(self._read_form, is_nginx=False))
         self._nginx = Heads(_FACTS, partial(self._read_form, is_nginx=True))

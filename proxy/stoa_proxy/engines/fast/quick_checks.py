@@ -13,6 +13,7 @@ from stoa_proxy.core.limit_headers import limit_lines
 from stoa_proxy.core.limits import LimitResult
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.engines.fast.check_lane import CheckLane, CheckPass, KnownCheck
+from stoa_proxy.engines.fast.quick_documents import LINE
 from stoa_proxy.engines.fast.response_head import encode_own
 from stoa_proxy.http.heads import RequestHead, RequestTrace
 from stoa_proxy.http.trace_context import split_parent
@@ -40,6 +41,8 @@ class QuickCheck:
         started = perf_counter()
         if not self._is_caller:
             return False
+        if data.startswith(LINE):
+            return self._lane.documents.answer(data, self._link)
         tracing, size, parent = self._lane.sidecar.tracing, len(data), None
         if tracing is not None:
             data, parent = split_parent(data, 0)

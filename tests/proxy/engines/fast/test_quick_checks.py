@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stoa_proxy.engines.fast import check_shapes
+from stoa_proxy.engines.fast.engine import FastEngine
 
 from tests.laws import examples
 from tests.proxy.conftest import Api, FakeClock, policy_body, route_body, running
@@ -28,7 +30,7 @@ HOSTS = ("api.acme.test", "open.test", "not a host")
 CLIENTS = ("X-Forwarded-For: 198.51.100.7\r\n", "X-Forwarded-For: 203.0.113.9\r\n", "")
 
 checks = st.tuples(
-    st.sampled_from(("envoy", "nginx")), st.sampled_from(METHODS), st.sampled_from(PATHS),
+    st.sampled_from(("envoy", "nginx", "json")), st.sampled_from(METHODS), st.sampled_from(PATHS),
     st.sampled_from(HOSTS), st.sampled_from(HEADERS), st.sampled_from(CLIENTS),
 )  # fmt: skip
 changes = st.sampled_from(("revoke", "grant", "tick", "close", "open"))
@@ -50,8 +52,26 @@ steps = st.lists(st.one_of(checks, checks, checks, changes), min_size=1, max_siz
 def encode(form: str, method: str, path: str, host: str, headers: str, client: str) -> bytes:
     if form == "envoy":
         return f"{method} /authz{path} HTTP/1.1\r\nHost: {host}\r\n{client}{headers}\r\n".encode()
+    if form == "json":
+        return encode_document(method, path, f"Host: {host}\r\n{headers}", client)
     named = f"X-Original-Method: {method}\r\nX-Original-URI: {path}\r\nX-Original-Host: {host}\r\n"
     return f"GET /authz HTTP/1.1\r\nHost: sidecar\r\n{named}{client}{headers}\r\n".encode()
+
+
+def encode_document(method: str, path: str, headers: str, client: str, more: str = "") -> bytes:
+    fields: dict[str, list[str]] = {}
+    for line in headers.splitlines():
+        name, _, value = line.partition(": ")
+        fields.setdefault(name, []).append(value)
+    document: dict[str, Any] = {"method": method, "path": path, "headers": fields}
+    if client:
+        document["source_ip"] = client.split()[1]
+    return in_post(json.dumps(document).encode(), more)
+
+
+def in_post(body: bytes, more: str = "", content_type: str = "application/json") -> bytes:
+    head = f"POST /authz HTTP/1.1\r\nHost: sidecar\r\nContent-Type: {content_type}\r\n{more}"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 async def fill(api: Api) -> None:
@@ -162,7 +182,7 @@ async def test_each_kind_of_check_is_decided_alike_twice() -> None:
     await compare(
         [
             (form, method, path, host, headers, CLIENTS[0])
-            for form in ("envoy", "nginx")
+            for form in ("envoy", "nginx", "json")
             for method in ("GET", "HEAD")
             for path in PATHS
             for host in HOSTS[:2]
@@ -170,6 +190,47 @@ async def test_each_kind_of_check_is_decided_alike_twice() -> None:
             for _ in range(2)
         ]
     )
+
+
+ODD_DOCUMENTS = (
+    in_post(b""), in_post(b"{}"), in_post(b"[1]"), in_post(b"{}", content_type="text/plain"),
+    in_post(b" " * (64 * 1024 + 1)), in_post(b'{"method":"GET","path":"/a","headers":{}}'),
+    in_post(b'{"method":"GET","path":"/a","method":"GET"}'),
+    in_post(b'{"method":"GET","path":"/a","source_ip":"nobody"}'),
+    encode_document("GET", "/a", "Host: a\r\nX-API-Key: k1\r\n", CLIENTS[0], "Via: 1.1 me\r\n"),
+    encode_document("GET", "/a", "Host: a\r\n", "", "Connection: close\r\n"),
+    encode_document("GET", "/a", "Host: a\r\n", "", "Transfer-Encoding: chunked\r\n"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", ODD_DOCUMENTS)
+async def test_both_engines_answer_alike_whatever_a_document_is(sent: bytes) -> None:
+    async with (
+        running(mode="sidecar", engine="fast", clock=FakeClock()) as fast,
+        running(mode="sidecar", engine="aiohttp", clock=FakeClock()) as complete,
+    ):
+        answers = []
+        for api in (fast, complete):
+            await fill(api)
+            one = Connection(api.gateway.port)
+            answers.append([await one.ask(sent), await one.ask(sent)])
+            await one.close()
+        assert answers[0] == answers[1]
+
+
+async def test_documents_are_decided_without_aiohttp() -> None:
+    async with running(mode="sidecar", engine="fast") as api:
+        await fill(api)
+        one = Connection(api.gateway.port)
+        sent = encode_document("GET", "/a", "Host: a\r\nX-API-Key: k1\r\n", CLIENTS[0])
+        for _ in range(2):
+            head, body = await one.ask(sent)
+            assert b"200 ok" in head
+            assert json.loads(body)["allowed"] is True
+        engine = api.gateway._engine
+        assert isinstance(engine, FastEngine)
+        assert len(engine.connections) == 1, "the connection was not handed over"
+        await one.close()
 
 
 @pytest.mark.parametrize("form", ["envoy", "nginx"])

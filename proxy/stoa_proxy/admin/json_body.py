@@ -6,8 +6,8 @@ Not JSON is 400, a missing field or a wrong type 422, both as text.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
+from math import isinf
 from typing import NoReturn
 
 from stoa_proxy.errors import BodyRefused
@@ -27,8 +27,12 @@ def read_json(content_type: str, raw: bytes) -> Body:
         text = raw.decode()
         if text.startswith("\ufeff"):
             json.loads(text)  # raises
-        value = _decode(text)
-        if _MAYBE_UNREADABLE.search(raw) is not None:
+        try:
+            value = _decode(text)
+            is_readable = b"\\u" not in raw  # texts are UTF-8: a lone surrogate is an escape
+        except _OutOfRange:
+            value, is_readable = _decode_any(text), False
+        if not is_readable:
             # What could not be read back: lone surrogates, and numbers beyond all floats (`1e400`).
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         _bound_depth(raw, value)
@@ -196,7 +200,21 @@ def _unique_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return unique
 
 
+class _OutOfRange(ValueError):
+    """A number is beyond all floats; what else is wrong with its document is told first."""
+
+
+def _read_float(text: str) -> float:
+    value = float(text)
+    if isinf(value):
+        raise _OutOfRange
+    return value
+
+
 # Made once, for `json.loads` makes one for each text.
-_decode = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique_pairs).decode
-# Texts are UTF-8, so a surrogate is an escape; the largest float has 309 digits.
-_MAYBE_UNREADABLE = re.compile(rb"\\u[dD]|[0-9][eE]|[0-9]{300}")
+_decode_any = json.JSONDecoder(
+    parse_constant=_refuse_constant, object_pairs_hook=_unique_pairs
+).decode
+_decode = json.JSONDecoder(
+    parse_float=_read_float, parse_constant=_refuse_constant, object_pairs_hook=_unique_pairs
+).decode

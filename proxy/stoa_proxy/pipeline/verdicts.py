@@ -22,7 +22,7 @@ from stoa_proxy.http.heads import Header, is_identity, without
 
 _REMOVE: Final = "x-envoy-auth-headers-to-remove"
 _URN: Final = "urn:stoa:problem:"
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+encode_json = json.JSONEncoder(separators=(",", ":")).encode
 _OF_BODY = frozenset({"content-type", "content-length"})
 
 # What gateways and their plugins say of who is calling; whoever asks may show us less than it got.
@@ -88,7 +88,7 @@ def as_document(outcome: Respond) -> Respond:
         document["denied_by_policy"] = reason_of(outcome)
         document["headers_for_client"] = dict(kept)
         extra = tuple(kept)
-    content = _encode(document).encode()
+    content = encode_json(document).encode()
     headers = (("Content-Type", "application/json"), *extra)
     return Respond(status, headers, content, context=outcome.context)
 

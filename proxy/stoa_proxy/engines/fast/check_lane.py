@@ -11,19 +11,24 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from stoa_proxy.core.api import Api
 from stoa_proxy.core.exchange import RequestContext
 from stoa_proxy.core.match import select_route
-from stoa_proxy.core.model import Route
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.core.table import RoutingTable
-from stoa_proxy.core.trie import Match
+from stoa_proxy.engines.fast.check_forms import (
+    CheckForm,
+    CheckPass,
+    CheckPlan,
+    DocumentPass,
+    KnownCheck,
+    PassKey,
+    read_head,
+)
 from stoa_proxy.engines.fast.check_shapes import (
     ENVOY_LINE,
     NGINX_LINE,
     TARGET,
     URI_NAME,
-    Shape,
     Shapes,
 )
 from stoa_proxy.engines.fast.quick_documents import DocumentLane
@@ -36,16 +41,20 @@ from stoa_proxy.engines.fast.quick_heads import (
     read_usual,
     split_path,
 )
-from stoa_proxy.engines.fast.quick_routes import Pass, find_pass, header_names
+from stoa_proxy.engines.fast.quick_routes import find_pass
 from stoa_proxy.engines.fast.response_head import encode_head
 from stoa_proxy.errors import CheckRefused, RequestRefused
 from stoa_proxy.http import framing
 from stoa_proxy.http.forwarded import forwarded_scheme
-from stoa_proxy.http.heads import Headers, RequestHead, read_host, sanitize
+from stoa_proxy.http.heads import RequestHead, read_host, sanitize
 from stoa_proxy.http.targets import RequestPath
 from stoa_proxy.pipeline.checks import PATH, read_envoy, read_original
 from stoa_proxy.pipeline.sidecar import Sidecar
-from stoa_proxy.pipeline.verdicts import Encode, for_envoy, for_nginx, identity_names, with_removed
+from stoa_proxy.pipeline.verdicts import (
+    for_envoy,
+    for_nginx,
+    with_removed,
+)
 
 if TYPE_CHECKING:
     from stoa_proxy.engines.fast.engine import FastEngine
@@ -62,119 +71,13 @@ _DATE: Final = re.compile(rb"Date: [^\r]*\r\n")
 _MARKS: Final = 1024
 
 
-class CheckForm:
-    """What heads of one shape say of the request that a check is about.
-
-    `first` are headers that its head begins with, `names` (lower case) those of the check that it
-    has behind them, as `pipeline` keeps them. `method` is set where the headers name it. `claimed`
-    are the headers that say who is calling.
-    """
-
-    __slots__ = ("claimed", "client", "encode", "first", "host", "method", "names", "scheme")
-
-    def __init__(
-        self, about: RequestHead, host: str, scheme: str, first: Headers, *, is_nginx: bool
-    ) -> None:
-        cleaned = sanitize(about)
-        self.client, self.scheme, self.host, self.first = about.client_address, scheme, host, first
-        self.names = frozenset(cleaned.keys[len(first) :])
-        self.method = about.method if is_nginx else ""
-        self.claimed = identity_names(about.keys)
-        self.encode: Encode = for_nginx if is_nginx else for_envoy
-
-
-class CheckPlan:
-    """A route whose checks can be decided the shortest way; `names` as of a `RoutePlan`.
-
-    `groups` are those of the headers of these names in the matches of a shape.
-    """
-
-    __slots__ = ("groups", "names", "route")
-
-    def __init__(self, route: Route, api: Api) -> None:
-        self.route = route
-        self.groups: dict[Shape[CheckForm], tuple[int, ...] | None] = {}
-        is_usual = not api.needs_services and not api.upstream_request_filters
-        self.names = header_names((*api.request_filters, *api.loggers)) if is_usual else None
-
-
-class CheckPass(Pass):
-    """What holds for checks like one that let a request pass: `sent` is the response to it.
-
-    Without limits and date.
-    """
-
-    __slots__ = ("sent",)
-
-    def __init__(self, context: RequestContext, sent: bytes) -> None:
-        super().__init__(context, context.api.request_filters)
-        self.sent = sent
-
-
-_PassKey = tuple["CheckForm", "CheckPlan", bytes | tuple[bytes, ...]]
-
-
-class KnownCheck:
-    """A check as it was read: what it is about, and where that leads.
-
-    `asked_by` is the method of the check; `query` is None where the target has none. `key` is by
-    what others like it are known, None where nothing says that they are; `passed` let it pass.
-    """
-
-    __slots__ = (
-        "_data", "_head", "_heads", "asked_by", "form", "key", "match", "method", "passed", "path",
-        "plan", "query",
-    )  # fmt: skip
-
-    match: Match
-    plan: CheckPlan
-
-    def __init__(
-        self,
-        form: CheckForm,
-        line: tuple[bytes, bytes, bytes | None],
-        head: Head[CheckForm] | None,
-        heads: Heads[CheckForm],
-        data: bytes,
-    ) -> None:
-        asked_by, path, query = line
-        self.form = form
-        self.asked_by = asked_by.decode()
-        self.method = form.method or self.asked_by
-        self.path = path.decode()
-        self.query = None if query is None else query.decode()
-        self.key: _PassKey | None = None
-        self.passed: CheckPass | None = None
-        self._head, self._heads, self._data = head, heads, data
-
-    @property
-    def head(self) -> Head[CheckForm]:
-        """Its header lines, which nothing but unusual routes and policies asks for."""
-        if self._head is None:
-            self._head = _read_head(self._heads, self._data)
-            assert self._head is not None, "its shape is one that was read"
-        return self._head
-
-    # What routes that ask for headers see (`core.header_routes.Asked`).
-
-    @property
-    def headers(self) -> Headers:
-        """Headers of the request that it is about."""
-        return self.head.headers(self.form.names)[0]
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Their names in lower case."""
-        return self.head.headers(self.form.names)[1]
-
-
 class CheckLane:
     """What all connections of an engine know of usual checks."""
 
     def __init__(self, engine: FastEngine, sidecar: Sidecar) -> None:
         self._engine = engine
         self.sidecar = sidecar
-        self.documents = DocumentLane(engine)
+        self.documents = DocumentLane(engine, self)
         self._table: RoutingTable | None = None
         self._envoy = Heads(_FACTS, partial(self._read_form, is_nginx=False))
         self._nginx = Heads(_FACTS, partial(self._read_form, is_nginx=True))
@@ -183,19 +86,14 @@ class CheckLane:
         self._checks: Recent[bytes, KnownCheck] = Recent()
         self._marks = [0] * _MARKS
         self._plans: dict[int, CheckPlan] = {}
-        self._passes: Recent[_PassKey, CheckPass] = Recent()
+        self._passes: Recent[PassKey, CheckPass] = Recent()
 
     def find(self, data: bytes, size: int) -> KnownCheck | None:
         """Return what a check asks under the table of now; None for an unusual one.
 
         `size` is that of the whole head, of which `data` may lack a `traceparent`.
         """
-        table = self._engine.store.table
-        if table is not self._table:
-            self._table = table
-            self._checks.clear()
-            self._plans.clear()
-            self._passes.clear()
+        table = self.follow_table()
         known = self._checks.new.get(data) or self._checks.get(data)
         if known is None and size <= framing.MAX_HEAD:
             known = self._read(data, table)
@@ -208,16 +106,32 @@ class CheckLane:
                     self._marks[mark % _MARKS] = mark
         return known
 
-    def find_pass(self, key: _PassKey) -> CheckPass | None:
+    def follow_table(self) -> RoutingTable:
+        """Return the table of now; what is known of another one holds no more."""
+        table = self._engine.store.table
+        if table is not self._table:
+            self._table = table
+            self._checks.clear()
+            self._plans.clear()
+            self._passes.clear()
+        return table
+
+    def find_pass(self, key: PassKey) -> CheckPass | None:
         """Return what let the last such request pass, while it holds."""
         return find_pass(self._passes, key, self.sidecar.states.clock)
 
-    def keep_pass(self, key: _PassKey, form: CheckForm, context: RequestContext) -> CheckPass:
+    def keep_pass(self, key: PassKey, form: CheckForm, context: RequestContext) -> CheckPass:
         """Keep, and return, what let a request pass for others like it."""
         verdict = self.sidecar.verdict(context, with_notes=False)
-        headers = form.encode(with_removed(verdict, form.claimed)).headers
-        head = encode_head(200, "OK", headers, self._engine.date, "Content-Length: 0\r\n")
-        made = CheckPass(context, _DATE.sub(b"", head, count=1)[:-2])
+        response, date = form.encode(with_removed(verdict, form.claimed)), self._engine.date
+        is_document = bool(response.body)
+        framing = "" if is_document else "Content-Length: 0\r\n"
+        head = encode_head(200, "OK", response.headers, date, framing)
+        sent = _DATE.sub(b"", head, count=1)[:-2]
+        if is_document:
+            made: CheckPass = DocumentPass(context, sent, response.body.removesuffix(b"{}}"))
+        else:
+            made = CheckPass(context, sent)
         self._passes.keep(key, made)
         return made
 
@@ -246,7 +160,7 @@ class CheckLane:
         asked_by = parts[shape.method] if shape.method else b"GET"
         line = (asked_by, parts[shape.path], parts[shape.query])
         known = KnownCheck(shape.form, line, None, heads, data)
-        plan = self._lead(known, table)
+        plan = self.lead(known, table)
         if plan is None:
             return None
         if plan.names is not None:
@@ -269,17 +183,17 @@ class CheckLane:
     ) -> KnownCheck | None:
         if heads is self._nginx:
             asked_by = b"GET"
-            head = _read_head(heads, data)
+            head = read_head(heads, data)
             found = None if head is None else _match_uri(head)
         else:
             found = _ENVOY.match(data)
             asked_by = b"" if found is None else found[1]
-            head = None if found is None else _read_head(heads, data)
+            head = None if found is None else read_head(heads, data)
         if head is None or found is None:
             return None
         *_, path, query = found.groups()
         known = KnownCheck(head.form, (asked_by, path, query), head, heads, data)
-        plan = self._lead(known, table)
+        plan = self.lead(known, table)
         if plan is None:
             return None
         shapes.note(head.lines, head.form, data)
@@ -287,7 +201,7 @@ class CheckLane:
             known.key = (head.form, plan, head.raw_lines(plan.names))
         return known
 
-    def _lead(self, known: KnownCheck, table: RoutingTable) -> CheckPlan | None:
+    def lead(self, known: KnownCheck, table: RoutingTable) -> CheckPlan | None:
         """Note, and return, where a check leads; None where that is not usual."""
         match = table.find(known.form.host, split_path(known.path), known)
         route = None if match is None else select_route(match, known.method)
@@ -317,11 +231,8 @@ class CheckLane:
         if is_nginx and about.method == "OPTIONS":
             return None  # it may be a preflight
         first = about.headers[:1] if is_nginx else ()
-        return CheckForm(about, host, scheme, first, is_nginx=is_nginx)
-
-
-def _read_head(heads: Heads[CheckForm], data: bytes) -> Head[CheckForm] | None:
-    return heads.find(data[data.index(b"\r\n") + 2 :], data)
+        encode = for_nginx if is_nginx else for_envoy
+        return CheckForm(about, host, scheme, first, encode, is_named=is_nginx)
 
 
 def _match_uri(head: Head[CheckForm]) -> re.Match[bytes] | None:

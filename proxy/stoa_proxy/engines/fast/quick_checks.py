@@ -9,10 +9,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from stoa_proxy.core.exchange import Prepare, RequestContext
-from stoa_proxy.core.limit_headers import limit_lines
 from stoa_proxy.core.limits import LimitResult
 from stoa_proxy.core.problems import Respond
-from stoa_proxy.engines.fast.check_lane import CheckLane, CheckPass, KnownCheck
+from stoa_proxy.engines.fast.check_forms import CheckPass, KnownCheck
+from stoa_proxy.engines.fast.check_lane import CheckLane
 from stoa_proxy.engines.fast.quick_documents import LINE
 from stoa_proxy.engines.fast.response_head import encode_own
 from stoa_proxy.http.heads import RequestHead, RequestTrace
@@ -41,27 +41,32 @@ class QuickCheck:
         started = perf_counter()
         if not self._is_caller:
             return False
-        if data.startswith(LINE):
-            return self._lane.documents.answer(data, self._link)
         tracing, size, parent = self._lane.sidecar.tracing, len(data), None
-        if tracing is not None:
-            data, parent = split_parent(data, 0)
-        known = self._lane.find(data, size)
+        is_document = data.startswith(LINE)
+        if is_document:
+            # With tracing headers differ each time, and the trace is read from them.
+            if tracing is not None:
+                return False
+            known = self._lane.documents.find(data, self._link.client_address)
+        else:
+            if tracing is not None:
+                data, parent = split_parent(data, 0)
+            known = self._lane.find(data, size)
         if known is None:
-            return False
+            return is_document and self._lane.documents.answer(data, self._link)
         self._context = None
         trace = None if tracing is None else tracing.resume(parent, "")
         passed = self._find_pass(known)
         refused, limit = (0, None) if passed is None else _count(passed)
         response = (
-            self._encode_allowed(passed, limit)
+            passed.encode(limit, self._engine.date)
             if passed is not None and refused is None
             else self._ask_policies(known, refused or 0, passed, limit)
         )
         if response is None:
             if tracing is not None and trace is not None:
                 tracing.give_back(trace)
-            return False
+            return is_document and self._lane.documents.answer(data, self._link)
         engine, link = self._engine, self._link
         engine.shares.touch(link)
         link.transport.write(response)
@@ -140,11 +145,7 @@ class QuickCheck:
             return self._encode(known, lane.sidecar.allow(context))
         lane.sidecar.count_allowed(context)
         made = lane.keep_pass(key, known.form, context)
-        return self._encode_allowed(made, context.limit_result)
-
-    def _encode_allowed(self, passed: CheckPass, limit: LimitResult | None) -> bytes:
-        lines = b"" if limit is None else limit_lines(limit)
-        return b"%b%bDate: %b\r\n\r\n" % (passed.sent, lines, self._engine.date.encoded())
+        return made.encode(context.limit_result, self._engine.date)
 
     def _encode(self, known: KnownCheck, outcome: Respond) -> bytes:
         form = known.form

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stoa_proxy.core.limit_headers import limit_headers
+from stoa_proxy.core.limits import LimitResult
 from stoa_proxy.engines.fast import check_shapes
+from stoa_proxy.engines.fast.check_forms import limit_notes
 from stoa_proxy.engines.fast.engine import FastEngine
 
 from tests.laws import examples
@@ -216,6 +219,17 @@ async def test_both_engines_answer_alike_whatever_a_document_is(sent: bytes) -> 
             answers.append([await one.ask(sent), await one.ask(sent)])
             await one.close()
         assert answers[0] == answers[1]
+
+
+@given(
+    st.integers(1, 10**12), st.integers(0, 10**12), st.floats(0, 10**6),
+    st.sampled_from((0.5, 1.0, 60.0, 86400.0)), st.sampled_from(("rate", "a%d", "quota")),
+)  # fmt: skip
+def test_a_document_says_of_limits_what_headers_do(
+    limit: int, left: int, reset: float, window: float, name: str
+) -> None:
+    result = LimitResult(True, limit, left, reset, window, name)
+    assert json.loads(limit_notes(result)) == dict(limit_headers(result))
 
 
 async def test_documents_are_decided_without_aiohttp() -> None:

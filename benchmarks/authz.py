@@ -3,7 +3,7 @@
 The table holds 10,000 routes; the one that is asked about needs a key and has a rate limit. Asked
 in the form of Envoy's `ext_authz`, of nginx's `auth_request` and as a JSON document, over both
 engines, with the same headers in each check, with a path of its own in each (`paths`), and with an
-id of its own in a header, too (`ids`): headers that come again cost the fast engine less.
+id of its own in a header, too (`ids`) or of a client of its own (`clients`).
 
     python -m benchmarks authz              # all
     python -m benchmarks.authz fast envoy   # one engine, one form
@@ -41,7 +41,7 @@ from benchmarks.proxy_peers import (
 )
 
 ENGINES = ("fast", "aiohttp")
-KINDS = ("alike", "paths", "ids")
+KINDS = ("alike", "paths", "ids", "clients")
 TARGET = 25_000
 # What Envoy 1.39 sends beside what is in `allowed_headers`.
 ENVOY = """
@@ -53,6 +53,7 @@ local number = 0
 request = function()
   number = number + 1
   if IDS then wrk.headers["X-Request-Id"] = tostring(number) end
+  if CLIENTS then wrk.headers["X-Forwarded-For"] = client(number) end
   return wrk.format("GET", "/authz" .. (VARY and (PATH .. "/" .. number) or PATH))
 end
 """
@@ -63,6 +64,7 @@ local number = 0
 request = function()
   number = number + 1
   if IDS then wrk.headers["X-Request-Id"] = tostring(number) end
+  if CLIENTS then wrk.headers["X-Forwarded-For"] = client(number) end
   wrk.headers["X-Original-URI"] = VARY and (PATH .. "/" .. number) or PATH
   return wrk.format("GET", "/authz")
 end
@@ -75,8 +77,9 @@ request = function()
   local path = VARY and (PATH .. "/" .. number) or PATH
   local id = IDS and (',"x-request-id":"' .. number .. '"') or ""
   local headers = '{"host":"api.acme.test","x-api-key":"' .. KEY .. '"' .. id .. '}'
+  local address = CLIENTS and client(number) or "198.51.100.7"
   return wrk.format("POST", "/authz", nil, '{"method":"GET","path":"' .. path ..
-    '","headers":' .. headers .. ',"source_ip":"198.51.100.7"}')
+    '","headers":' .. headers .. ',"source_ip":"' .. address .. '"}')
 end
 """
 FORMS = {"envoy": ENVOY, "nginx": NGINX, "json": DOCUMENT}
@@ -84,6 +87,10 @@ COMMON = """
 wrk.headers["X-API-Key"] = KEY
 wrk.headers["X-Forwarded-For"] = "198.51.100.7"
 wrk.headers["X-Forwarded-Proto"] = "https"
+local function client(number)
+  local low, high = number % 250, math.floor(number / 250) % 250
+  return "10." .. number % 251 .. "." .. high .. "." .. low
+end
 """
 
 
@@ -101,8 +108,9 @@ async def serve(engine: str, port: int) -> None:
 
 
 def write_script(folder: Path, form: str, kind: str) -> Path:
-    vary, ids = str(kind != "alike").lower(), str(kind == "ids").lower()
-    known = f'local PATH, KEY, VARY, IDS = "{PATHS["full"]}", "{KEY}", {vary}, {ids}'
+    differs = (kind != "alike", kind == "ids", kind == "clients")
+    flags = ", ".join(str(one).lower() for one in differs)
+    known = f'local PATH, KEY, VARY, IDS, CLIENTS = "{PATHS["full"]}", "{KEY}", {flags}'
     path = folder / f"{form}.{kind}.lua"
     path.write_text("\n".join((known, COMMON, FORMS[form])))
     return path

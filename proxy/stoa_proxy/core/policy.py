@@ -169,7 +169,8 @@ class Policy:
     def repeat(self, context: PolicyContext) -> Repeat | None:
         """Return what is left of `request_filter` for requests like one that passed it.
 
-        Those have the same client, route, table and `header_names` with the same values; all else
+        Those have the same client (where it `reads_client`), route, table and `header_names` with
+        the same values; all else
         may differ. What it set in the context holds for them, too. None: it is asked each time.
         """
         return None
@@ -178,6 +179,10 @@ class Policy:
     def header_names(self) -> frozenset[str] | None:
         """The headers (lower case) that `repeat` and `repeat_log` depend on; None: any."""
         return None
+
+    def reads_client(self, context: PolicyContext) -> bool:
+        """Whether `repeat` depends on the client's address, for requests like this one."""
+        return True
 
     def repeat_log(self, context: PolicyContext) -> RepeatLog | None:
         """Return what does the work of `log` for requests like this one (`repeat`)."""

@@ -51,6 +51,10 @@ class ApiKey(Policy):
         """Return that nothing is left: equal headers carry the same key."""
         return Repeat() if self.location == "header" else None
 
+    def reads_client(self, context: PolicyContext) -> bool:
+        """Return False: a key is known wherever it comes from."""
+        return False
+
     def request_filter(self, context: PolicyContext) -> Respond | None:
         """Identify the consumer: 400 for two keys, 401 for none or an unknown one."""
         self._mark_secret(context)

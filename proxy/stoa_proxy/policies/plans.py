@@ -78,6 +78,10 @@ class PlanGate(Policy):
         count = context.counters.repeat(context.route.tenant_id, limits) if limits else None
         return Repeat(count, until)
 
+    def reads_client(self, context: PolicyContext) -> bool:
+        """Return False: consumers are counted."""
+        return False
+
     def _plan_of(self, live: Sequence[Subscription]) -> Plan | None:
         plans = {plan.name: plan for plan in self.plans}
         return next((plans[one.plan] for one in live if one.plan in plans), None)

@@ -52,6 +52,10 @@ class Quota(Policy):
         """What the admin API shows beside its counts."""
         return self.policy_id, self.period, self.requests
 
+    def reads_client(self, context: PolicyContext) -> bool:
+        """Whether it counts by addresses, as it does where nothing else is known."""
+        return subject_of(context, self.by)[0] == "ip"
+
     def repeat(self, context: PolicyContext) -> Repeat:
         """Return that it is counted: whom it counts for follows from headers and client."""
         counters = context.states.of(QuotaCounters)

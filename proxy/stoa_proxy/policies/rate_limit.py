@@ -49,6 +49,10 @@ class RateLimit(Policy):
         """What it counts by."""
         return names_of(self.by)
 
+    def reads_client(self, context: PolicyContext) -> bool:
+        """Whether it counts by addresses, as it does where nothing else is known."""
+        return subject_of(context, self.by)[0] == "ip"
+
     def repeat(self, context: PolicyContext) -> Repeat:
         """Return that it is counted: whom it counts for follows from headers and client."""
         return Repeat(context.counters.repeat(context.route.tenant_id, self._limits(context)))

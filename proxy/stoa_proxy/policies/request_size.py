@@ -42,6 +42,10 @@ class RequestSize(Policy):
         """The announced length."""
         return _LENGTH
 
+    def reads_client(self, context: PolicyContext) -> bool:
+        """Return False."""
+        return False
+
     def repeat(self, context: PolicyContext) -> Repeat | None:
         """Return that nothing is left, where there is no body."""
         return None if context.head.has_body else Repeat()

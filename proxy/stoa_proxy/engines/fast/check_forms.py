@@ -43,7 +43,7 @@ class CheckForm:
     are the headers that say who is calling.
     """
 
-    __slots__ = ("claimed", "client", "encode", "first", "host", "method", "names", "scheme")
+    __slots__ = ("claimed", "encode", "first", "host", "method", "names", "scheme")
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class CheckForm:
         is_named: bool,
     ) -> None:
         cleaned = sanitize(about)
-        self.client, self.scheme, self.host, self.first = about.client_address, scheme, host, first
+        self.scheme, self.host, self.first = scheme, host, first
         self.names = frozenset(cleaned.keys[len(first) :])
         self.method = about.method if is_named else ""
         self.claimed = identity_names(about.keys)
@@ -66,14 +66,16 @@ class CheckForm:
 class CheckPlan:
     """A route whose checks can be decided the shortest way; `names` as of a `RoutePlan`.
 
-    `groups` are those of the headers of these names in the matches of a shape.
+    `groups` are those of the headers of these names in the matches of a shape; `is_by_client` is
+    whether the client's address has decided about a check.
     """
 
-    __slots__ = ("groups", "names", "route")
+    __slots__ = ("groups", "is_by_client", "names", "route")
 
     def __init__(self, route: Route, api: Api) -> None:
         self.route = route
-        self.groups: dict[Shape[CheckForm], tuple[int, ...] | None] = {}
+        self.is_by_client = False
+        self.groups: dict[Shape[CheckForm], tuple[int, ...]] = {}
         is_usual = not api.needs_services and not api.upstream_request_filters
         self.names = header_names((*api.request_filters, *api.loggers)) if is_usual else None
 
@@ -116,6 +118,7 @@ class DocumentPass(CheckPass):
 
 
 PassKey = tuple["CheckForm", "CheckPlan", bytes | tuple[bytes, ...]]
+"""The form, where it leads, and the headers that policies read there."""
 
 
 class AnyHead(Protocol):
@@ -133,11 +136,12 @@ class KnownCheck:
 
     `asked_by` is the method of the check; `query` is None where the target has none. `key` is by
     what others like it are known, None where nothing says that they are; `passed` let it pass.
+    `clients` are the client's address, or the lines that name it.
     """
 
     __slots__ = (
-        "_data", "_head", "_heads", "asked_by", "form", "key", "match", "method", "passed", "path",
-        "plan", "query",
+        "_data", "_head", "_heads", "asked_by", "clients", "form", "key", "match", "method",
+        "passed", "path", "plan", "query",
     )  # fmt: skip
 
     match: Match
@@ -150,6 +154,7 @@ class KnownCheck:
         head: AnyHead | None,
         heads: Heads[CheckForm] | None,
         data: bytes,
+        clients: tuple[bytes, ...] | str,
     ) -> None:
         asked_by, path, query = line
         self.form = form
@@ -159,6 +164,7 @@ class KnownCheck:
         self.query = None if query is None else query.decode()
         self.key: PassKey | None = None
         self.passed: CheckPass | None = None
+        self.clients = clients
         self._head, self._heads, self._data = head, heads, data
 
     @property

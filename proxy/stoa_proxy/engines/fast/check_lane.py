@@ -25,6 +25,7 @@ from stoa_proxy.engines.fast.check_forms import (
     read_head,
 )
 from stoa_proxy.engines.fast.check_shapes import (
+    CLIENT_NAME,
     ENVOY_LINE,
     NGINX_LINE,
     TARGET,
@@ -45,7 +46,7 @@ from stoa_proxy.engines.fast.quick_routes import find_pass
 from stoa_proxy.engines.fast.response_head import encode_head
 from stoa_proxy.errors import CheckRefused, RequestRefused
 from stoa_proxy.http import framing
-from stoa_proxy.http.forwarded import forwarded_scheme
+from stoa_proxy.http.forwarded import forwarded_client, forwarded_scheme
 from stoa_proxy.http.heads import RequestHead, read_host, sanitize
 from stoa_proxy.http.targets import RequestPath
 from stoa_proxy.pipeline.checks import PATH, read_envoy, read_original
@@ -61,10 +62,9 @@ if TYPE_CHECKING:
 
 _ENVOY: Final = re.compile(ENVOY_LINE)
 _URI: Final = re.compile(TARGET)
-# What the forms of checks take facts from (`pipeline.checks`), but for X-Original-URI.
+# What the forms of checks take facts from (`pipeline.checks`), but for the target and the client.
 _FACTS: Final = SPECIAL | {
-    "x-forwarded-for", "x-forwarded-proto", "x-original-host", "x-original-method",
-    "x-original-url",
+    "x-forwarded-proto", "x-original-host", "x-original-method", "x-original-url",
 }  # fmt: skip
 _DATE: Final = re.compile(rb"Date: [^\r]*\r\n")
 # Checks of which each is remembered when it comes again before another one of its place.
@@ -86,7 +86,8 @@ class CheckLane:
         self._checks: Recent[bytes, KnownCheck] = Recent()
         self._marks = [0] * _MARKS
         self._plans: dict[int, CheckPlan] = {}
-        self._passes: Recent[PassKey, CheckPass] = Recent()
+        # With the client behind the key where a policy asks for it.
+        self._passes: Recent[PassKey | tuple[PassKey, str], CheckPass] = Recent()
 
     def find(self, data: bytes, size: int) -> KnownCheck | None:
         """Return what a check asks under the table of now; None for an unusual one.
@@ -116,13 +117,27 @@ class CheckLane:
             self._passes.clear()
         return table
 
-    def find_pass(self, key: PassKey) -> CheckPass | None:
+    def find_pass(self, known: KnownCheck) -> CheckPass | None:
         """Return what let the last such request pass, while it holds."""
-        return find_pass(self._passes, key, self.sidecar.states.clock)
+        key, clock = known.key, self.sidecar.states.clock
+        if key is None:
+            return None
+        found = find_pass(self._passes, key, clock)
+        if found is None and known.plan.is_by_client:
+            found = find_pass(self._passes, (key, self.client_of(known)), clock)
+        return found
 
-    def keep_pass(self, key: PassKey, form: CheckForm, context: RequestContext) -> CheckPass:
+    def client_of(self, known: KnownCheck) -> str:
+        """Return the address of the client, as `pipeline.checks` finds it."""
+        clients = known.clients
+        if isinstance(clients, str):
+            return clients
+        texts = [one.partition(b":")[2].decode("utf-8", "surrogateescape") for one in clients]
+        return forwarded_client("", texts, self.sidecar.proxies)
+
+    def keep_pass(self, key: PassKey, known: KnownCheck, context: RequestContext) -> CheckPass:
         """Keep, and return, what let a request pass for others like it."""
-        verdict = self.sidecar.verdict(context, with_notes=False)
+        form, verdict = known.form, self.sidecar.verdict(context, with_notes=False)
         response, date = form.encode(with_removed(verdict, form.claimed)), self._engine.date
         is_document = bool(response.body)
         framing = "" if is_document else "Content-Length: 0\r\n"
@@ -132,7 +147,12 @@ class CheckLane:
             made: CheckPass = DocumentPass(context, sent, response.body.removesuffix(b"{}}"))
         else:
             made = CheckPass(context, sent)
-        self._passes.keep(key, made)
+        filters = context.api.request_filters
+        if any(policy.reads_client(context) for policy in filters):
+            known.plan.is_by_client = True
+            self._passes.keep((key, context.head.client_address), made)
+        else:
+            self._passes.keep(key, made)
         return made
 
     def make_context(
@@ -145,7 +165,8 @@ class CheckLane:
         headers, keys = known.head.headers(form.names)
         if form.first:
             headers, keys = (*form.first, *headers), ("host", *keys)
-        head = RequestHead(known.method, target, headers, keys, form.client, form.scheme, peer=peer)
+        client = self.client_of(known)
+        head = RequestHead(known.method, target, headers, keys, client, form.scheme, peer=peer)
         return self.sidecar.make_context(head, parsed, form.host, known.match, table)
 
     def _read(self, data: bytes, table: RoutingTable) -> KnownCheck | None:
@@ -159,19 +180,16 @@ class CheckLane:
         shape, parts = found
         asked_by = parts[shape.method] if shape.method else b"GET"
         line = (asked_by, parts[shape.path], parts[shape.query])
-        known = KnownCheck(shape.form, line, None, heads, data)
+        clients = tuple([parts[one] for one in shape.clients])
+        known = KnownCheck(shape.form, line, None, heads, data, clients)
         plan = self.lead(known, table)
         if plan is None:
             return None
         if plan.names is not None:
             groups = plan.groups.get(shape)
-            if groups is None and shape not in plan.groups:
-                groups = plan.groups[shape] = shape.groups_of(plan.names)
             if groups is None:
-                lines: bytes | tuple[bytes, ...] = known.head.raw_lines(plan.names)
-            else:
-                lines = parts.group(*groups) if groups else ()
-            known.key = (shape.form, plan, lines)
+                groups = plan.groups[shape] = shape.groups_of(plan.names)
+            known.key = (shape.form, plan, parts.group(*groups) if groups else ())
         return known
 
     def _read_in_full(
@@ -191,8 +209,13 @@ class CheckLane:
             head = None if found is None else read_head(heads, data)
         if head is None or found is None:
             return None
+        clients = [line for line in head.lines if line.name == CLIENT_NAME]
+        if heads is self._nginx and not all(line.value for line in clients):
+            return None  # it has to be named
         *_, path, query = found.groups()
-        known = KnownCheck(head.form, (asked_by, path, query), head, heads, data)
+        line = (asked_by, path, query)
+        raw = tuple([one.raw for one in clients])
+        known = KnownCheck(head.form, line, head, heads, data, raw)
         plan = self.lead(known, table)
         if plan is None:
             return None

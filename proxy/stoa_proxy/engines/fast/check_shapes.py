@@ -20,6 +20,7 @@ TARGET: Final = rb"(?=/)(%b)(?:\?([\x21\x22\x24-\x7e]*+))?" % PLAIN_PATH.encode(
 ENVOY_LINE: Final = rb"(DELETE|GET|HEAD|PATCH|POST|PUT) /authz%b HTTP/1\.1\r\n" % TARGET
 NGINX_LINE: Final = b"GET /authz HTTP/1.1\r\n"
 URI_NAME: Final = "x-original-uri"
+CLIENT_NAME: Final = "x-forwarded-for"
 
 # Making an expression takes a millisecond, so clients must not choose how many there are.
 _OFTEN: Final = 64
@@ -28,6 +29,9 @@ _MOST: Final = 64
 _MOST_ALIKE: Final = 4
 _LONGEST: Final = 4096
 _VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*+"
+_NOT_EMPTY: Final = rb"[\t ]*+[\x21-\x7e\x80-\xff]" + _VALUE
+
+_CLIENT: Final = frozenset({CLIENT_NAME})
 
 F = TypeVar("F")
 Found = re.Match[bytes]
@@ -36,10 +40,11 @@ Found = re.Match[bytes]
 class Shape(Generic[F]):
     """Heads whose lines have the names of these; `form` is what is known of them all.
 
-    Groups of a match: `method` where the request line has it (else 0), `path` and `query`.
+    Groups of a match: `method` where the request line has it (else 0), `path` and `query`; and
+    `clients`, the lines that name the client.
     """
 
-    __slots__ = ("_lines", "form", "match", "method", "path", "query")
+    __slots__ = ("_lines", "clients", "form", "match", "method", "path", "query")
 
     def __init__(self, lines: Sequence[Line], form: F, *, is_nginx: bool) -> None:
         self.form = form
@@ -58,18 +63,18 @@ class Shape(Generic[F]):
                 part = rb"%b:[\t ]*+%b[\t ]*+" % (_label(line), TARGET)
             else:
                 group = count = count + 1
-                part = rb"(%b:%b)" % (_label(line), _VALUE)
+                value = _NOT_EMPTY if line.name == CLIENT_NAME else _VALUE
+                part = rb"(%b:%b)" % (_label(line), value)
             self._lines.append((line.name, group))
             written.append(part + rb"\r\n")
+        self.clients = self.groups_of(_CLIENT)
         self.match = re.compile(b"".join(written) + rb"\r\n").fullmatch
 
-    def groups_of(self, names: frozenset[str]) -> tuple[int, ...] | None:
+    def groups_of(self, names: frozenset[str]) -> tuple[int, ...]:
         """Return the groups of the headers of these names (lower case) that may differ.
 
-        None where one of them is the target's, which is no group as a whole.
+        That of the target is none, for it is no group as a whole.
         """
-        if URI_NAME in names:
-            return None
         return tuple(group for name, group in self._lines if name in names and group is not None)
 
 

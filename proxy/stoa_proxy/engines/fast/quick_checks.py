@@ -109,9 +109,7 @@ class QuickCheck:
         if passed is not None and (passed.until is None or passed.holds(clock)):
             return passed
         known.passed = None
-        if known.key is None:
-            return None
-        passed = self._lane.find_pass(known.key)
+        passed = self._lane.find_pass(known)
         if passed is None or not passed.is_whole:
             return None
         known.passed = passed
@@ -144,7 +142,7 @@ class QuickCheck:
         if key is None or context.hidden_query:
             return self._encode(known, lane.sidecar.allow(context))
         lane.sidecar.count_allowed(context)
-        made = lane.keep_pass(key, known.form, context)
+        made = lane.keep_pass(key, known, context)
         return made.encode(context.limit_result, self._engine.date)
 
     def _encode(self, known: KnownCheck, outcome: Respond) -> bytes:

@@ -99,7 +99,7 @@ class DocumentLane:
         path, query = target.groups()
         line = (b"POST", path.encode(), None if query is None else query.encode())
         described = _Described(about)
-        asked = KnownCheck(form, line, described, None, data)
+        asked = KnownCheck(form, line, described, None, data, about.client_address)
         plan = self._lane.lead(asked, self._lane.follow_table())
         if plan is None:
             return None
@@ -111,7 +111,7 @@ class DocumentLane:
         special = [
             pair[1] for key, pair in zip(about.keys, about.headers, strict=True) if key in SPECIAL
         ]
-        shape = (about.method, about.client_address, about.scheme, about.keys, *special)
+        shape = (about.method, about.scheme, about.keys, *special)
         form = self._forms.new.get(shape) or self._forms.get(shape)
         if form is None:
             form = _read_form(about)

@@ -20,7 +20,7 @@ from tests.proxy.conftest import Api, FakeClock, policy_body, route_body, runnin
 from tests.proxy.raw import exchange
 
 PATHS = ("/a", "/a/x", "/a/x?k=1", "/a/%78", "/a/../b", "/open/1", "/open", "/off", "/z",
-         "/q?key=k1", "/h/1", "/a//b")  # fmt: skip
+         "/q?key=k1", "/h/1", "/a//b", "/i", "/i/2")  # fmt: skip
 METHODS = ("GET", "POST", "OPTIONS", "HEAD", "PURGE")
 HEADERS = (
     "", "X-API-Key: k1\r\n", "X-API-Key: k2\r\n", "X-API-Key: k9\r\n",
@@ -47,7 +47,10 @@ often = st.tuples(
         st.sampled_from((" 1", "\t2 ", "", " a\x00b", " \u00e9", ":", " 3\r\nX-API-Key: k1"))
         | st.integers(0, 99).map(str),
     ),
-    st.just(CLIENTS[0]),
+    st.sampled_from(
+        (*CLIENTS, "X-Forwarded-For: \r\n", "X-Forwarded-For: 198.51.100.8, 203.0.113.9\t\r\n",
+         "x-forwarded-for:nobody\r\n", CLIENTS[0] + CLIENTS[1], "X-Forwarded-For: \u00e9\r\n")
+    ),
 )  # fmt: skip
 steps = st.lists(st.one_of(checks, checks, checks, changes), min_size=1, max_size=30)
 
@@ -83,7 +86,7 @@ async def fill(api: Api) -> None:
     await api.route(private, plans=plans)
     for name, prefix, fields in (
         ("open", "/open", {"hosts": ["open.test"]}), ("off", "/off", {"activated": False}),
-        ("query", "/q", {}), ("edited", "/h", {}),
+        ("query", "/q", {}), ("edited", "/h", {}), ("by-ip", "/i", {}),
     ):  # fmt: skip
         await api.put("apis", route_body(private, prefix, **{"id": name, "name": name} | fields))
     config: dict[str, Any] = {"in": "query", "name": "key"}
@@ -92,6 +95,8 @@ async def fill(api: Api) -> None:
     await api.policy("headers", edits, "edited")
     await api.policy("ip_filter", {"deny": ["203.0.113.0/24"]}, "edited")
     await api.policy("rate_limit", {"requests": 4, "window": "1m", "by": "ip"}, "edited")
+    limit = policy_body("by-ip-limit", "by-ip", "rate_limit", {"requests": 3, "window": "1m"})
+    await api.put("policies", limit)
     await api.consumer("k2", "c2")
     await change(api, "grant")
 
@@ -219,6 +224,25 @@ async def test_both_engines_answer_alike_whatever_a_document_is(sent: bytes) -> 
             answers.append([await one.ask(sent), await one.ask(sent)])
             await one.close()
         assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("form", ["envoy", "nginx", "json"])
+@pytest.mark.parametrize(("path", "headers", "count"), [("/a", HEADERS[1], 1), ("/i", "", 3)])
+async def test_what_lets_one_client_pass_lets_others_unless_a_policy_asks_who_it_is(
+    form: str, path: str, headers: str, count: int
+) -> None:
+    async with running(mode="sidecar", engine="fast") as api:
+        await fill(api)
+        one = Connection(api.gateway.port)
+        for number in range(3):
+            client = f"X-Forwarded-For: 198.51.100.{number}\r\n"
+            answer = await one.ask(encode(form, "GET", path, HOSTS[0], headers, client))
+            assert b"200 ok" in answer[0]
+        engine = api.gateway._engine
+        assert isinstance(engine, FastEngine)
+        assert engine.check_lane is not None
+        assert len(engine.check_lane._passes) == count
+        await one.close()
 
 
 @given(

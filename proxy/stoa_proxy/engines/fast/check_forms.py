@@ -12,6 +12,7 @@ from stoa_proxy.core.limits import LimitResult
 from stoa_proxy.core.model import Route
 from stoa_proxy.core.trie import Match
 from stoa_proxy.engines.fast.check_shapes import (
+    MOST_SHAPES,
     Shape,
 )
 from stoa_proxy.engines.fast.quick_heads import (
@@ -66,18 +67,26 @@ class CheckForm:
 class CheckPlan:
     """A route whose checks can be decided the shortest way; `names` as of a `RoutePlan`.
 
-    `groups` are those of the headers of these names in the matches of a shape; `is_by_client` is
-    whether the client's address has decided about a check.
+    `is_by_client` is whether the client's address has decided about a check.
     """
 
-    __slots__ = ("groups", "is_by_client", "names", "route")
+    __slots__ = ("_groups", "is_by_client", "names", "route")
 
     def __init__(self, route: Route, api: Api) -> None:
         self.route = route
         self.is_by_client = False
-        self.groups: dict[Shape[CheckForm], tuple[int, ...]] = {}
+        self._groups: dict[Shape[CheckForm], tuple[int, ...]] = {}
         is_usual = not api.needs_services and not api.upstream_request_filters
         self.names = header_names((*api.request_filters, *api.loggers)) if is_usual else None
+
+    def groups_in(self, shape: Shape[CheckForm], names: frozenset[str]) -> tuple[int, ...]:
+        """Return the groups of the headers of these `names` in matches of a shape."""
+        groups = self._groups.get(shape)
+        if groups is None:
+            if len(self._groups) >= MOST_SHAPES:
+                self._groups.clear()  # shapes come and go, and are as many as clients make
+            groups = self._groups[shape] = shape.groups_of(names)
+        return groups
 
 
 class CheckPass(Pass):

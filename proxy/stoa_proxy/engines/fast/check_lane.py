@@ -186,9 +186,7 @@ class CheckLane:
         if plan is None:
             return None
         if plan.names is not None:
-            groups = plan.groups.get(shape)
-            if groups is None:
-                groups = plan.groups[shape] = shape.groups_of(plan.names)
+            groups = plan.groups_in(shape, plan.names)
             known.key = (shape.form, plan, parts.group(*groups) if groups else ())
         return known
 

@@ -24,7 +24,7 @@ CLIENT_NAME: Final = "x-forwarded-for"
 
 # Making an expression takes a millisecond, so clients must not choose how many there are.
 _OFTEN: Final = 64
-_MOST: Final = 64
+MOST_SHAPES: Final = 64
 # That have the same number of lines: each that is not the right one costs 0.3 µs.
 _MOST_ALIKE: Final = 4
 _LONGEST: Final = 4096
@@ -106,14 +106,14 @@ class Shapes(Generic[F]):
         # The form is held beside, so that no other one gets its number.
         seen = self._seen.get(id(form), (form, 0))[1] + 1
         if seen < _OFTEN:
-            if len(self._seen) >= 4 * _MOST:
+            if len(self._seen) >= 4 * MOST_SHAPES:
                 self._seen.clear()
             self._seen[id(form)] = (form, seen)
             return
         self._seen.pop(id(form), None)
         if len(data) > _LONGEST:
             return
-        if self._count >= _MOST:
+        if self._count >= MOST_SHAPES:
             self._by_count.clear()
             self._count = 0
         alike = self._by_count.setdefault(data.count(b"\n"), [])

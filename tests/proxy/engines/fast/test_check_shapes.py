@@ -7,8 +7,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stoa_proxy.engines.fast.check_shapes import _LONGEST, _MOST, _OFTEN, NGINX_LINE, Shape, Shapes
+from stoa_proxy.core.api import Api
+from stoa_proxy.engines.fast.check_forms import CheckPlan
+from stoa_proxy.engines.fast.check_shapes import (
+    _LONGEST,
+    _OFTEN,
+    MOST_SHAPES,
+    NGINX_LINE,
+    Shape,
+    Shapes,
+)
 from stoa_proxy.engines.fast.quick_heads import Head, Heads
+
+from tests.proxy.core.test_match import route as make_route
 
 SPECIAL = frozenset({"host", "x-forwarded-for"})
 LINES = (
@@ -94,16 +105,29 @@ def test_a_shape_is_made_of_heads_that_come_often() -> None:
 
 def test_clients_choose_neither_how_many_shapes_there_are_nor_how_long_they_get() -> None:
     shapes: Shapes[Any] = Shapes(is_nginx=True)
-    for number in range(2 * _MOST):
+    for number in range(2 * MOST_SHAPES):
         lines = [f"X-{number}: 1", "X-Original-URI: /a", *["X-More: 1"] * (number // 3)]
         made = note(shapes, lines, _OFTEN)
         assert shapes.find(made) is not None
-        assert sum(map(len, shapes._by_count.values())) <= _MOST
+        assert sum(map(len, shapes._by_count.values())) <= MOST_SHAPES
     for number in range(10):
         made = note(shapes, [f"Y-{number}: 1", "X-Original-URI: /a"], _OFTEN)
     assert len(shapes._by_count[made.count(b"\n")]) == 4
     long = note(shapes, ["X-Original-URI: /a", f"X-Long: {'1' * _LONGEST}"], _OFTEN)
     assert shapes.find(long) is None
+
+
+def test_a_plan_holds_no_more_shapes_than_there_are() -> None:
+    route = make_route("/a", "r1")
+    plan = CheckPlan(route, Api("r1"))
+    known: Heads[Any] = Heads(SPECIAL, lambda _: object())
+    for number in range(3 * MOST_SHAPES):
+        head = read(known, encode([f"X-{number}: 1", "X-API-Key: k1"]))
+        assert head is not None
+        shape = Shape(head.lines, head.form, is_nginx=True)
+        for _ in range(2):
+            assert plan.groups_in(shape, frozenset({"x-api-key"})) == (2,)
+        assert len(plan._groups) <= MOST_SHAPES
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])

@@ -14,6 +14,7 @@ from stoa_proxy.foundation.transports import release
 if TYPE_CHECKING:
     from stoa_proxy.engines.fast.engine import FastEngine
     from stoa_proxy.engines.fast.exchange import Exchange
+    from stoa_proxy.engines.fast.quick_checks import QuickCheck
     from stoa_proxy.engines.fast.quick_exchange import QuickExchange
 
 # What one client sends is worked off between two turns of others.
@@ -62,7 +63,7 @@ class ClientLink(asyncio.Protocol):
         self.client_address: str = self.announced or _address_of(transport)
         if hasattr(transport, "max_size"):  # of asyncio's own loop, though undocumented
             transport.max_size = READ_BYTES
-        self._exchange: Exchange | QuickExchange | None = None
+        self._exchange: Exchange | QuickExchange | QuickCheck | None = None
         self._is_lost = self.is_closing = self.is_write_paused = False
         self.is_ending = self.is_spare = False
         self._guard = SlowClientGuard(transport, self.engine.write_seconds)

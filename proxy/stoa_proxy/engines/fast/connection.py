@@ -131,10 +131,11 @@ class FastConnection(ClientLink):
         self.has_served = True
         self.timer.set(deadline)
 
-    def note_served(self) -> None:
-        """Wait for the next request behind a response that was sent at once."""
+    def begin_check(self, check: QuickCheck) -> None:
+        """Let a usual check be at work, which has no deadline: it is decided."""
+        self._exchange = check
+        self.engine.shares.touch(self)
         self.has_served = True
-        self.timer.set(self.engine.loop.time() + self.engine.keepalive_seconds)
 
     def end_quick(self) -> None:
         """Go on behind a response that is sent."""

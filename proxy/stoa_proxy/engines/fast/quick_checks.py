@@ -5,6 +5,7 @@ Whatever is not usual is left to an `Exchange`, with nothing done.
 
 from __future__ import annotations
 
+import logging
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from stoa_proxy.engines.fast.check_forms import CheckPass, KnownCheck
 from stoa_proxy.engines.fast.check_lane import CheckLane
 from stoa_proxy.engines.fast.quick_documents import LINE
 from stoa_proxy.engines.fast.response_head import encode_own
+from stoa_proxy.engines.fast.without_body import WithoutBody
 from stoa_proxy.http.heads import RequestHead, RequestTrace
 from stoa_proxy.http.trace_context import split_parent
 from stoa_proxy.pipeline.checks import PATH
@@ -23,16 +25,23 @@ from stoa_proxy.pipeline.verdicts import with_removed
 if TYPE_CHECKING:
     from stoa_proxy.engines.fast.connection import FastConnection
 
+_log = logging.getLogger("stoa_proxy.engine")
 
-class QuickCheck:
-    """Serves usual checks of a connection. To the connection it is what `QuickExchange` is."""
 
-    __slots__ = ("_context", "_engine", "_is_caller", "_lane", "_link")
+class QuickCheck(WithoutBody):
+    """Serves usual checks of a connection. To the connection it is what `QuickExchange` is.
+
+    A check is at work until its response is sent at the end of the turn.
+    """
+
+    __slots__ = ("_context", "_engine", "_is_caller", "_lane", "_link", "_response", "_turn")
 
     def __init__(self, link: FastConnection, lane: CheckLane) -> None:
         self._link = link
         self._engine = link.engine
+        self._turn = link.engine.turn
         self._lane = lane
+        self._response = b""
         self._context: RequestContext | None = None
         self._is_caller = lane.sidecar.is_caller(link.client_address)
 
@@ -42,18 +51,18 @@ class QuickCheck:
         if not self._is_caller:
             return False
         tracing, size, parent = self._lane.sidecar.tracing, len(data), None
-        is_document = data.startswith(LINE)
+        is_document, peer = data.startswith(LINE), self._link.client_address
         if is_document:
             # With tracing headers differ each time, and the trace is read from them.
             if tracing is not None:
                 return False
-            known = self._lane.documents.find(data, self._link.client_address)
+            known = self._lane.documents.find(data, peer)
         else:
             if tracing is not None:
                 data, parent = split_parent(data, 0)
             known = self._lane.find(data, size)
         if known is None:
-            return is_document and self._lane.documents.answer(data, self._link)
+            return is_document and self._answer(self._lane.documents.decide(data, peer))
         self._context = None
         trace = None if tracing is None else tracing.resume(parent, "")
         passed = self._find_pass(known)
@@ -66,10 +75,9 @@ class QuickCheck:
         if response is None:
             if tracing is not None and trace is not None:
                 tracing.give_back(trace)
-            return is_document and self._lane.documents.answer(data, self._link)
-        engine, link = self._engine, self._link
-        engine.shares.touch(link)
-        link.transport.write(response)
+            return is_document and self._answer(self._lane.documents.decide(data, peer))
+        engine = self._engine
+        self._answer(response)
         seconds = perf_counter() - started
         if passed is not None and refused is None:
             status = 200
@@ -82,8 +90,41 @@ class QuickCheck:
             self._end_trace(known, trace, status)
         if status >= 400:
             self._keep_error(seconds)
-        link.note_served()
         return True
+
+    def _answer(self, response: bytes | None) -> bool:
+        """Let a response be sent at the end of the turn; return False where there is none."""
+        if response is None:
+            return False
+        self._response = response
+        self._link.begin_check(self)
+        self._turn.wait(self)
+        return True
+
+    def pass_on(self) -> None:
+        """Send the response."""
+        response, self._response = self._response, b""
+        link = self._link
+        if not response:
+            return  # the client has left
+        if link.is_closing:
+            link.write(response)
+        else:
+            self._turn.responses.append((link.write, response))
+        link.end_quick()
+
+    def fail(self, error: Exception) -> None:
+        """End the connection: there was an error of ours."""
+        _log.error("unexpected error in a check", exc_info=error)
+        self._link.abort()
+
+    def time_out(self) -> None:
+        """Wait no more: it is answered already."""
+        self._turn.end()
+
+    def abandon(self) -> None:
+        """Answer no more: the client has left."""
+        self._response = b""
 
     def _keep_error(self, seconds: float) -> None:
         context = self._context

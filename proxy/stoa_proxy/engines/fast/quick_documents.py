@@ -27,7 +27,6 @@ from stoa_proxy.pipeline.verdicts import as_document
 
 if TYPE_CHECKING:
     from stoa_proxy.engines.fast.check_lane import CheckLane
-    from stoa_proxy.engines.fast.connection import FastConnection
     from stoa_proxy.engines.fast.engine import FastEngine
 
 LINE: Final = b"POST /authz HTTP/1.1\r\n"
@@ -119,26 +118,23 @@ class DocumentLane:
                 self._forms.keep(shape, form)
         return form
 
-    def answer(self, data: bytes, link: FastConnection) -> bool:
-        """Answer the check that `data` is; return False, with nothing done, if it is not usual."""
+    def decide(self, data: bytes, peer: str) -> bytes | None:
+        """Return the response to the check that `data` is; None, with nothing done, if unusual."""
         started = perf_counter()
         engine, start = self._engine, data.find(b"\r\n\r\n") + 4
         pipeline = engine.pipeline
-        known = self._find(data[:start], link.client_address) if start > len(LINE) else None
+        known = self._find(data[:start], peer) if start > len(LINE) else None
         if known is None or known.length != len(data) - start:
-            return False
+            return None
         decision = pipeline.decide(known.head, engine.store.table)
         if isinstance(decision, ReadBody):
             is_short = known.length <= decision.maximum
             decision = decision.complete(data[start:] if is_short else None)
         if isinstance(decision, Prepare):
-            return False
+            return None
         assert isinstance(decision, Respond), "a sidecar passes nothing on"
-        engine.shares.touch(link)
-        link.transport.write(encode_own(decision, "POST", engine.date, is_last=False))
         pipeline.log_refusal(known.head, decision, perf_counter() - started)
-        link.note_served()
-        return True
+        return encode_own(decision, "POST", engine.date, is_last=False)
 
     def _find(self, head: bytes, peer: str) -> _Known | None:
         key = (head, peer)

@@ -95,8 +95,8 @@ def note(shapes: Shapes[Any], lines: list[str], times: int) -> bytes:
 
 def test_a_shape_is_made_of_heads_that_come_often() -> None:
     shapes: Shapes[Any] = Shapes(is_nginx=True)
-    seldom = note(shapes, ["Host: a", "X-Original-URI: /a"], _OFTEN - 1)
-    assert shapes.find(seldom) is None
+    rare = note(shapes, ["Host: a", "X-Original-URI: /a"], _OFTEN - 1)
+    assert shapes.find(rare) is None
     often = note(shapes, ["Host: a", "X-Original-URI: /a"], _OFTEN)
     found = shapes.find(often)
     assert found is not None

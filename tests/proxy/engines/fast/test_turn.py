@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import math
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from stoa_proxy.engines.fast.turn import Turn
 
-from tests.proxy.conftest import Api
+from tests.proxy.conftest import Api, running
 from tests.proxy.engines.fast.test_arrivals import (
     ANSWER,
     CLOSE,
@@ -300,3 +302,62 @@ async def test_one_connection_that_cannot_be_written_to_takes_no_other_along(
         other.close()
         held.release()
         await until(lambda: is_empty(api))
+
+
+CHECK = b"GET /authz/a HTTP/1.1\r\nHost: x\r\nX-API-Key: k1\r\n\r\n"
+
+
+@asynccontextmanager
+async def sidecar() -> AsyncIterator[Api]:
+    async with running(engine="fast", mode="sidecar") as api:
+        await api.route("http://10.9.8.7", "/a")
+        await api.session.close()
+        yield api
+
+
+async def test_checks_are_answered_at_the_end_of_a_turn(held: Held) -> None:
+    async with sidecar() as api:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        held.hold()
+        writer.write(CHECK)
+        await until(lambda: held.turns)
+        assert not reader._buffer  # type: ignore[attr-defined]
+        writer.write(CHECK.replace(b"/a", b"/none"))  # waits for its turn
+        held.end()
+        assert (await read_head(reader)).startswith(b"HTTP/1.1 200")
+        held.release()
+        assert (await read_head(reader)).startswith(b"HTTP/1.1 404")
+        writer.close()
+        await until(lambda: not connections(api))
+
+
+async def test_a_caller_that_leaves_before_its_check_is_answered_is_forgotten(
+    held: Held,
+) -> None:
+    async with sidecar() as api:
+        _, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        held.hold()
+        writer.write(CHECK)
+        await until(lambda: held.turns)
+        (connection,) = connections(api)
+        writer.transport.abort()
+        await until(lambda: not connections(api))
+        held.release()
+        assert connection.timer.deadline == math.inf, "nothing is waited for any more"
+        last = CHECK[:-2] + b"Connection: close\r\n\r\n"
+        assert (await exchange(api.gateway.port, last)).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_check_is_answered_though_the_gateway_stops(held: Held) -> None:
+    async with sidecar() as api:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        held.hold()
+        writer.write(CHECK)
+        await until(lambda: held.turns)
+        stopped = asyncio.create_task(api.gateway.stop(20))
+        (connection,) = connections(api)
+        await until(lambda: connection.is_closing)
+        held.release()
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        await stopped
+        writer.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
@@ -32,8 +32,12 @@ MOST_OF_AN_HOUR: Final = 100_000
 gateway key could else fill the disk with ids that nobody has."""
 
 _HOUR: Final = 3600
+_DAY: Final = 24 * _HOUR
+# Of the years 1 to 9999: others have no text.
+_FIRST_HOUR: Final = -62_135_596_800
+_LAST_HOUR: Final = 253_402_297_200
 # A gateway whose clock is wrong by more must not fill years that nobody asks for.
-_AHEAD_SECONDS: Final = 24 * _HOUR
+_AHEAD_SECONDS: Final = _DAY
 
 AskEmbedded: TypeAlias = Callable[
     [str, Mapping[str, str | None]], Awaitable[tuple[int, Mapping[str, Any]]]
@@ -46,18 +50,25 @@ class GatewayUsage:
 
     ledger: UsageLedger
     clock: Callable[[], datetime]
+    _full: dict[str, int] = field(default_factory=dict)
 
     async def take(self, gateway: str, source: str, rows: Iterable[UsageRow]) -> None:
         """Keep the report of a registered gateway; raises StoreError.
 
-        Hours that are too old to be kept, or more than a day ahead, are passed over. Raises
-        Conflict, and keeps nothing, where an hour gets more rows than MOST_OF_AN_HOUR.
+        Passed over are hours that are too old to be kept or more than a day ahead, and rows beyond
+        MOST_OF_AN_HOUR: a report that is refused would come again, and hold up all after it.
         """
         now = int(self.clock().timestamp())
         oldest = now - now % _HOUR - KEPT_HOURS * _HOUR
         kept = [row for row in rows if oldest <= row.hour <= now + _AHEAD_SECONDS]
-        if not await self.ledger.take(gateway, source, kept, oldest, MOST_OF_AN_HOUR):
-            raise Conflict(f"{gateway} has reported {MOST_OF_AN_HOUR} rows of one hour already")
+        left_out = await self.ledger.take(gateway, source, kept, oldest, MOST_OF_AN_HOUR)
+        if left_out and self._full.get(gateway) != now - now % _HOUR:
+            # Once an hour: it reports every half minute.
+            self._full[gateway] = now - now % _HOUR
+            log.warning(
+                "%s: %d rows of usage are not kept: it has %d of one hour already",
+                gateway, left_out, MOST_OF_AN_HOUR,
+            )  # fmt: skip
 
     async def read_named(
         self,
@@ -99,7 +110,7 @@ class GatewayUsage:
                 )
             )  # fmt: skip
             is_whole &= len(rows) <= MAX_ROWS
-            is_counted |= bool(rows)
+            is_counted = is_counted or bool(rows) or await self.ledger.has_rows()
             found = _added(found, map(_view, rows))
         if not is_counted:
             raise Conflict(NO_USAGE)
@@ -109,11 +120,12 @@ class GatewayUsage:
         """Return the whole hours that are touched, as seconds: [start, end); the last day's."""
         # The hour that begins at this moment is the last one.
         end = asked.end or self.clock() + timedelta(seconds=1)
-        start = asked.start or end - timedelta(days=1)
-        if start >= end:
+        last = int(end.timestamp())
+        first = last - _DAY if asked.start is None else int(asked.start.timestamp())
+        if first >= last:
             raise Conflict("from must be before to")
-        first, last = int(start.timestamp()), int(end.timestamp())
-        return first - first % _HOUR, -(-last // _HOUR) * _HOUR
+        # Whoever asks for all there is names the first year and the last one.
+        return max(first - first % _HOUR, _FIRST_HOUR), min(-(-last // _HOUR) * _HOUR, _LAST_HOUR)
 
 
 def _query(asked: UsageAsked, start: int, end: int) -> dict[str, str | None]:
@@ -128,7 +140,8 @@ def _query(asked: UsageAsked, start: int, end: int) -> dict[str, str | None]:
 
 
 def _time_text(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not strftime: its year 1 has one digit.
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _view(row: UsageRow) -> UsageView:

@@ -198,10 +198,11 @@ class UsageLedger(Protocol):
         rows: Sequence[UsageRow],
         forget_before: int,
         most_of_an_hour: int,
-    ) -> bool:
-        """Keep the sums of a report, whole or not at all, and drop hours before `forget_before`.
+    ) -> int:
+        """Keep the sums of a report and drop hours before `forget_before`, both or neither.
 
-        False, with nothing kept, where a gateway would have more rows of one hour than that.
+        Of rows with which a gateway would have more than `most_of_an_hour` of one hour, those that
+        it has are kept, and further ones up to the bound; return how many are not.
 
         `source` is what counted: another one of the same gateway adds up with it. Of one source a
         row replaces that of the same hour and ids; taking it again, or an older one, is nothing.
@@ -209,3 +210,6 @@ class UsageLedger(Protocol):
 
     async def read(self, asked: UsageFilter) -> list[UsageRow]:
         """Return rows of all gateways, added up, in the order of their hour and ids."""
+
+    async def has_rows(self) -> bool:
+        """Whether any gateway has reported what is kept."""

@@ -10,7 +10,7 @@ import logging
 from typing import Final, Protocol
 
 from stoa_proxy.admin.usage import UsageReport, usage_fields
-from stoa_proxy.control_plane.client import PREFIX, ControlPlaneClient
+from stoa_proxy.control_plane.client import PREFIX, ControlPlaneClient, Response
 from stoa_proxy.control_plane.registration import Member
 from stoa_proxy.control_plane.trouble_log import TroubleLog
 from stoa_proxy.errors import ControlPlaneFailed
@@ -25,6 +25,10 @@ _MAX_ROWS: Final = 200
 # A control plane of STOA has no such call; nor does one that has forgotten this gateway, which
 # heartbeats find out.
 _NOT_TAKEN: Final = frozenset({404, 405, 501})
+
+# Says something of the rows themselves, which no other time makes better: they are too long, or an
+# id has what the control plane takes in none.
+_REFUSED: Final = frozenset({413, 422})
 
 
 class CountedUsage(Protocol):
@@ -60,23 +64,37 @@ class UsageReports:
             self._trouble.failed(str(error))
 
     async def _send_some(self, member: Member, seconds: float) -> bool:
-        """Send one report; True where there may be more."""
+        """Send rows that are not reported; True where there may be more."""
         report = await self._usage.unreported(_MAX_ROWS, self._tenant_id)
-        if not report.rows:
-            return False
+        waiting = [report] if report.rows else []
+        while waiting:
+            part = waiting.pop()
+            response = await self._call(member, part, seconds)
+            if response.status in _NOT_TAKEN:
+                _log.debug("usage is not taken: %s", response.describe())
+                return False
+            if response.status in _REFUSED and len(part.rows) > 1:
+                # One row must not hold up the others: it is looked for by halves.
+                middle = len(part.rows) // 2
+                halves = part.rows[middle:], part.rows[:middle]
+                waiting += [UsageReport(part.source, rows) for rows in halves]
+                continue
+            if not response.is_success:
+                self._trouble.failed(response.describe())
+            if response.status in _REFUSED:
+                _log.warning("usage of %r is not reported until it grows", part.rows[0][:4])
+            elif not response.is_success:
+                return False
+            else:
+                self._trouble.succeeded()
+            await self._usage.mark_reported(part)
+        return len(report.rows) == _MAX_ROWS
+
+    async def _call(self, member: Member, report: UsageReport, seconds: float) -> Response:
         usage = [{"hour": row[0], **usage_fields(row)} for row in report.rows]
-        response = await self._client.call(
+        return await self._client.call(
             "POST",
             f"{PREFIX}/{member.id}/usage",
             {"source": report.source, "usage": usage},
             seconds=seconds,
         )
-        if response.status in _NOT_TAKEN:
-            _log.debug("usage is not taken: %s", response.describe())
-            return False
-        if not response.is_success:
-            self._trouble.failed(response.describe())
-            return False
-        await self._usage.mark_reported(report)
-        self._trouble.succeeded()
-        return len(report.rows) == _MAX_ROWS

@@ -7,7 +7,7 @@ what has changed there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from stoa_gitops.store.folder import make_state_folder
 from stoa_gitops.store.records import UsageFilter, UsageRow
-from stoa_gitops.store.sqlite.database import Database
+from stoa_gitops.store.sqlite.database import Database, Value
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +41,13 @@ INSERT INTO usage VALUES (
     refused = max(refused, excluded.refused), received = max(received, excluded.received),
     sent = max(sent, excluded.sent), seconds = max(seconds, excluded.seconds)
 """
-_BEYOND: Final = "SELECT 1 FROM usage WHERE hour = ? AND gateway = ? LIMIT 1 OFFSET ?"
+_COUNT: Final = """
+SELECT count(*) AS rows FROM (SELECT 1 FROM usage WHERE hour = ? AND gateway = ? LIMIT ?)
+"""
+_HAS: Final = """
+SELECT 1 FROM usage WHERE hour = :hour AND gateway = :gateway AND source = :source
+    AND tenant_id = :tenant_id AND api_id = :api_id AND application_id = :application_id
+"""
 # `total` and not `sum`, which fails beyond 64 bits: what one gateway reports must not keep anybody
 # from reading. It is exact up to 2^53, and the cast ends at 2^63.
 _READ: Final = """
@@ -55,10 +61,6 @@ FROM usage WHERE hour >= :start AND hour < :end
     AND (:gateway IS NULL OR gateway = :gateway)
 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4 LIMIT :limit
 """
-
-
-class _TooManyRows(Exception):
-    """Rolls a report back that is beyond the bound."""
 
 
 class SqliteUsageLedger:
@@ -81,20 +83,21 @@ class SqliteUsageLedger:
         rows: Sequence[UsageRow],
         forget_before: int,
         most_of_an_hour: int,
-    ) -> bool:
+    ) -> int:
         """Keep the sums of a report, and drop hours before `forget_before`.
 
-        False, with nothing kept, where a gateway would have more rows of one hour than that.
+        Of rows with which a gateway would have more than that of one hour, those that it has are
+        kept, and further ones up to the bound; return how many are not.
         """
-        try:
-            await self._call(self._take, gateway, source, rows, forget_before, most_of_an_hour)
-        except _TooManyRows:
-            return False
-        return True
+        return await self._call(self._take, gateway, source, rows, forget_before, most_of_an_hour)
 
     async def read(self, asked: UsageFilter) -> list[UsageRow]:
         """Return rows in the order of their hour and ids."""
         return await self._call(self._read, asked)
+
+    async def has_rows(self) -> bool:
+        """Whether anything is kept."""
+        return await self._call(self._has_rows)
 
     async def _call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
@@ -107,20 +110,39 @@ class SqliteUsageLedger:
         rows: Sequence[UsageRow],
         forget_before: int,
         most_of_an_hour: int,
-    ) -> None:
+    ) -> int:
+        by_hour: dict[int, list[Mapping[str, Value]]] = {}
+        for row in rows:
+            by_hour.setdefault(row.hour, []).append(
+                {"gateway": gateway, "source": source, **row._asdict()}
+            )
+        left_out = 0
         database = self._opened()
         with database.transaction():
-            for row in rows:
-                database.execute(_TAKE, {"gateway": gateway, "source": source, **row._asdict()})
-            for hour in {row.hour for row in rows}:
-                if database.rows(_BEYOND, (hour, gateway, most_of_an_hour)):
-                    raise _TooManyRows
+            for hour, found in by_hour.items():
+                (counted,) = database.rows(_COUNT, (hour, gateway, most_of_an_hour))
+                room = most_of_an_hour - counted["rows"]
+                # Only close to the bound is each one looked for.
+                is_close = len(found) > room
+                for values in found:
+                    if is_close and not database.rows(_HAS, values):
+                        if not room:
+                            left_out += 1
+                            continue
+                        room -= 1
+                    database.execute(_TAKE, values)
             database.execute("DELETE FROM usage WHERE hour < ?", (forget_before,))
+        return left_out
 
     def _read(self, asked: UsageFilter) -> list[UsageRow]:
         if self._database is None and not (self._folder / FILE_NAME).exists():
             return []
         return [UsageRow(**row) for row in self._opened().rows(_READ, asked._asdict())]
+
+    def _has_rows(self) -> bool:
+        if self._database is None and not (self._folder / FILE_NAME).exists():
+            return False
+        return bool(self._opened().rows("SELECT 1 FROM usage LIMIT 1"))
 
     def _opened(self) -> Database:
         """Return the file, made where it is missing."""

@@ -156,6 +156,39 @@ async def test_a_control_plane_without_the_call_is_asked_quietly(
     assert "report of usage" not in caplog.text
 
 
+async def test_a_row_that_is_refused_holds_up_no_other(
+    plane: ControlPlane,
+    join: Join,
+    timer: Timer,
+    upstream: Upstream,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        report = await request.json()
+        if any(row["api_id"] in ("r1", "r4") for row in report["usage"]):
+            return web.Response(status=422)
+        plane.usage.append(report)
+        return web.Response(status=204)
+
+    plane.on("usage", *[answer] * 99)
+    async with join(plane.url, {"state_dir": str(tmp_path)}, pulls=False) as api:
+        for number in range(6):
+            await api.route(upstream.url, id=f"r{number}", path_prefix=f"/a{number}")
+            await api.get(f"/a{number}/x")
+        said = "is not reported until it grows"
+        for _ in range(60):
+            await timer.next(2)
+            taken = {row["api_id"] for report in plane.usage for row in report["usage"]}
+            if len(taken) == 4 and caplog.text.count(said) == 2:
+                break
+        count = len(plane.of("usage"))
+        for _ in range(4):
+            await timer.next(2)
+        assert len(plane.of("usage")) == count, "what is refused is not sent again as it is"
+    assert taken == {"r0", "r2", "r3", "r5"}
+
+
 async def test_a_refusal_is_said(
     plane: ControlPlane,
     join: Join,

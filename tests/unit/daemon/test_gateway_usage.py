@@ -107,6 +107,9 @@ async def test_where_nothing_counts_it_is_said(usage: GatewayUsage) -> None:
         await usage.read(ALL, Embedded(503, {"detail": "cannot be read"}), None)
     with pytest.raises(Conflict, match="from must be before to"):
         await usage.read(replace(ALL, start=NOW + timedelta(days=2)), None, None)
+    await usage.take("edge", "source-1", [ROW])
+    before = replace(ALL, end=NOW - timedelta(days=2))
+    assert (await usage.read(before, None, None)).items == [], "nothing of these hours alone"
 
 
 async def test_hours_too_old_or_ahead_are_passed_over_and_old_ones_go(
@@ -135,21 +138,35 @@ async def test_more_rows_than_fit_are_said(
     assert (page.is_whole, len(page.items)) == (False, 2)
 
 
-async def test_a_gateway_fills_no_hour_without_end(
-    usage: GatewayUsage, monkeypatch: pytest.MonkeyPatch
+async def test_a_gateway_fills_no_hour_without_end_and_a_full_one_holds_up_no_other(
+    usage: GatewayUsage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(gateway_usage, "MOST_OF_AN_HOUR", 2)
     rows = [ROW._replace(application_id=f"a{number}") for number in range(3)]
-    with pytest.raises(Conflict, match="2 rows of one hour"):
+    for _ in range(2):
         await usage.take("edge", "source-1", rows)
-    await usage.take("edge", "source-1", rows[:2])
-    await usage.take("edge", "source-1", [rows[0]._replace(requests=9)])
-    for gateway, source in (("edge", "source-2"), ("edge", "source-1")):
-        with pytest.raises(Conflict):
-            await usage.take(gateway, source, [rows[2]])
+    await usage.take("edge", "source-2", [rows[0]])
+    grown, next_hour = rows[0]._replace(requests=9), rows[2]._replace(hour=HOUR + 3600)
+    await usage.take("edge", "source-1", [rows[2], grown, next_hour])
     await usage.take("other", "source-1", [rows[2]])
-    page = await usage.read(ALL, None, None)
-    assert [one.requests for one in page.items] == [9, 3, 3]
+    ahead = replace(ALL, end=NOW + timedelta(hours=1))
+    assert requests(await usage.read(ahead, None, None)) == [
+        ("10", "a0", 9), ("10", "a1", 3), ("10", "a2", 3), ("11", "a2", 3),
+    ]  # fmt: skip
+    assert caplog.text.count("edge: 1 rows of usage are not kept: it has 2 of one hour") == 1
+
+
+async def test_all_there_is_may_be_asked_for_by_the_first_year_and_the_last(
+    usage: GatewayUsage,
+) -> None:
+    await usage.take("edge", "source-1", [ROW])
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    embedded = Embedded(200, {"usage": [], "is_whole": True})
+    page = await usage.read(replace(ALL, start=first, end=last), embedded, None)
+    assert requests(page) == [("10", "mobile", 3)]
+    ((_, query),) = embedded.asked
+    assert (query["from"], query["to"]) == ("0001-01-01T00:00:00Z", "9999-12-31T23:00:00Z")
+    assert (await usage.read(replace(ALL, end=first + timedelta(hours=5)), None, None)).items == []
 
 
 async def test_what_one_gateway_makes_up_keeps_nobody_from_reading(usage: GatewayUsage) -> None:

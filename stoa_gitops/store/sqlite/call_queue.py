@@ -57,6 +57,9 @@ class CallQueue:
             # Nothing of any of them is stored: each runs again for itself, and fails for itself.
             for call in calls:
                 call.run(self._store)
+        except BaseException as error:  # noqa: BLE001 - whatever it is: nobody waits for ever
+            for call in calls:
+                call.error = error
         for call in calls:
             call.finish()
 

@@ -139,14 +139,15 @@ class Database:
         """
         self._is_together, self._has_begun = True, False
         try:
-            yield
-            if self._has_begun:
-                with self.errors_translated():
-                    self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
+            with self.errors_translated():
+                try:
+                    yield
+                    if self._has_begun:
+                        self._connection.execute("COMMIT")
+                except BaseException:
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                    raise
         finally:
             self._is_together = False
 

@@ -72,6 +72,8 @@ class SqliteStore:
     ) -> T:
         """Run one method on the thread of the store; raises what the method raises.
 
+        It may run twice, where the commit that it shared fails: an iterator among its arguments
+        would be empty then, and what it has would be taken for stored.
         A call that is cancelled while it waits for its turn does not run; one that runs is
         finished.
         """
@@ -140,7 +142,7 @@ class SqliteStore:
 
     async def append_audit(self, entries: Iterable[AuditEntry]) -> None:
         """Append to the audit trail."""
-        await self.call(BlockingStore.append_audit, entries)
+        await self.call(BlockingStore.append_audit, tuple(entries))
 
     async def load_conditions(self, subject: str) -> tuple[Condition, ...]:
         """Return the conditions of one subject, sorted by type."""
@@ -148,13 +150,13 @@ class SqliteStore:
 
     async def load_conditions_of(self, subjects: Iterable[str]) -> dict[str, tuple[Condition, ...]]:
         """Return the conditions of several subjects by subject."""
-        return await self.call(BlockingStore.load_conditions_of, subjects)
+        return await self.call(BlockingStore.load_conditions_of, tuple(subjects))
 
     async def save_conditions(
         self, subject: str, conditions: Iterable[Condition], entries: Sequence[AuditEntry] = ()
     ) -> tuple[Condition, ...]:
         """Write conditions and return all of the subject."""
-        return await self.call(BlockingStore.save_conditions, subject, conditions, entries)
+        return await self.call(BlockingStore.save_conditions, subject, tuple(conditions), entries)
 
     async def read_published(self, gateway: str) -> PublishedRecord | None:
         """Return what was last published for a registered gateway."""
@@ -179,7 +181,7 @@ class SqliteStore:
         entries: Sequence[AuditEntry] = (),
     ) -> None:
         """Write registered gateways, delete some, and append to the audit trail."""
-        await self.call(BlockingStore.save_registrations, records, removed, entries)
+        await self.call(BlockingStore.save_registrations, tuple(records), tuple(removed), entries)
 
     async def acquire_lease(
         self, gateway: str, holder: str, ttl: timedelta, now: datetime

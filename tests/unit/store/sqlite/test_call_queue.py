@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from typing import Any
 import pytest
 
 from stoa_gitops.errors import LeaseHeld, StoreError
+from stoa_gitops.fleet.identity import Mode
+from stoa_gitops.fleet.registration import MemberRecord, Registration
 from stoa_gitops.model.conditions import Condition, ConditionStatus
+from stoa_gitops.store import AuditEntry
 from stoa_gitops.store.sqlite import SqliteStore, call_queue
 from stoa_gitops.store.sqlite.blocking_store import BlockingStore
 
@@ -144,6 +148,44 @@ async def test_a_commit_that_fails_fails_for_the_one_that_spoils_it(
     assert second.holder == "one"
     assert stored(folder, "a")
     assert await store.release_lease(second)
+
+
+async def test_what_is_given_as_an_iterator_is_written_again_as_well(
+    store: SqliteStore, folder: Path
+) -> None:
+    entry = AuditEntry(NOW, "me", "g", "gateway", "suspend", "requested")
+    registration = Registration.named(
+        "edge", Mode.PROXY, "prod", version="0.9.25", admin_url="http://edge:8080", peer="x"
+    )
+    member = MemberRecord(registration, "ONLINE", NOW, NOW, NOW)
+    await all_at_once(
+        store,
+        store.append_audit(one for one in [entry]),
+        store.save_conditions("a", (one for one in [condition()])),
+        store.save_registrations((one for one in [member]), (one for one in ["id-0"])),
+        store.call(spoil),
+    )
+    assert stored(folder, "a")
+    assert len(await store.list_audit()) == 1
+    assert len(await store.load_registrations()) == 1
+
+
+async def test_an_error_that_nobody_thought_of_is_told_to_all_who_wait(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def broken(_: BlockingStore) -> Iterator[None]:
+        yield
+        raise sqlite3.OperationalError("no such savepoint")
+
+    monkeypatch.setattr(BlockingStore, "together", broken)
+    saved = asyncio.gather(
+        *(store.save_conditions(name, [condition()]) for name in "ab"), return_exceptions=True
+    )
+    failed = await asyncio.wait_for(saved, 10)
+    assert [str(error) for error in failed] == ["no such savepoint"] * 2
+    monkeypatch.undo()
+    assert len(await store.save_conditions("c", [condition()])) == 1, "the queue goes on"
 
 
 async def test_a_full_disk_fails_for_what_does_not_fit(store: SqliteStore, folder: Path) -> None:

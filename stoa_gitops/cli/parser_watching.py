@@ -19,7 +19,7 @@ EXAMPLES = {
   stoa-gitops events --follow --limit 0 --output jsonl | jq .message""",
     "snapshots": """examples:
   stoa-gitops snapshots --tenant acme
-  stoa-gitops snapshots --limit 1 --output json
+  stoa-gitops snapshots --api acme/orders --limit 1 --output json
   STOA_CONTROL_TOKEN_FILE=token stoa-gitops snapshots --control https://stoa.example.com""",
     "usage": """examples:
   stoa-gitops usage --tenant acme
@@ -73,7 +73,7 @@ def add_snapshots(command: Parser) -> None:
     """Add which errors are shown."""
     command.flag("tenant", metavar="NAME", about_default="all", help="only of this tenant")
     command.flag(
-        "api", metavar="ID", about_default="all", help="only of this API, by its id on the gateway"
+        "api", metavar="NAME", about_default="all", help="only of this API: tenant/name, or its id"
     )
     _control(command)
     _limit(command, "20", "errors")

@@ -66,7 +66,7 @@ TenantName: TypeAlias = Annotated[
 ApiName: TypeAlias = Annotated[
     str | None,
     WithJsonSchema({"type": "string", "maxLength": 512}),
-    Field(description="only this API, by its id on the gateway"),
+    Field(description="only this API: tenant/name, or its id on the gateway"),
 ]
 
 

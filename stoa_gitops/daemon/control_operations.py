@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from stoa_gitops import __version__
 from stoa_gitops.control.process_port import Conflict, NotReady, UsageAsked
+from stoa_gitops.daemon.catalog_names import api_id, snapshots_with_names
 from stoa_gitops.daemon.gateway_usage import NO_USAGE, GatewayUsage
 from stoa_gitops.daemon.registered_views import RegisteredViews, is_known_by_checks
 from stoa_gitops.errors import GatewayUnknown
@@ -181,13 +182,19 @@ class ProcessOperations:
         self, tenant: str | None, api: str | None, limit: int, before: str
     ) -> SnapshotPage:
         """Return errors of the embedded gateway, newest first; raises Conflict without one."""
+        catalog = self.statuses.catalog
+        if catalog is not None:
+            api = api_id(api, catalog.owner)
         asked = {"tenant": tenant, "api": api, "before": before or None, "limit": str(limit)}
         status, found = await self._ask_embedded("/admin/snapshots", asked)
         if status != 200:
             raise Conflict(NO_SNAPSHOTS)
         items = [SnapshotView.model_validate(one) for one in found["snapshots"]]
         is_last = found["total"] <= len(items)
-        return SnapshotPage(items=items, next=None if is_last else items[-1].request_id)
+        page = SnapshotPage(items=items, next=None if is_last else items[-1].request_id)
+        if catalog is None or not items:
+            return page
+        return await asyncio.to_thread(snapshots_with_names, page, catalog)
 
     async def usage(self, asked: UsageAsked) -> UsagePage:
         """Return what callers used; raises Conflict where none is known, and GatewayUnknown."""

@@ -48,6 +48,10 @@ class SnapshotView(View):
     api_id: str
     route_id: str
     consumer_id: str | None
+    api: str = ""
+    """Its name in the catalog, and that of `consumer`, an application; empty where the catalog has
+    none of this id now."""
+    consumer: str = ""
     method: str
     path: str
     query: str

@@ -35,8 +35,11 @@ def _lines(item: Mapping[str, Any], style: Style) -> Iterator[str]:
     whose = _WHOSE[item["errorCategory"]]
     why = f": {item['failure']}" if item["failure"] else ""
     yield f"  {style.safe(whose + why)} after {item['durationMs']:.1f} ms"
-    names = (("tenant", "tenantId"), ("api", "apiId"), ("caller", "consumerId"))
-    rows = [(name, item[key]) for name, key in names if item[key]]
+    rows = [
+        ("tenant", item["tenantId"]),
+        ("api", _named(item["api"], item["apiId"])),
+        ("caller", _named(item["consumer"], item["consumerId"] or "")),
+    ]
     rows += [("client", item["clientAddress"]), ("trace", item["traceId"] or "")]
     rows += [("policy", _policy(one)) for one in item["policies"]]
     rows += [("backend", _call(one)) for one in item["calls"]]
@@ -45,6 +48,10 @@ def _lines(item: Mapping[str, Any], style: Style) -> Iterator[str]:
     width = max(display_width(name) for name, _ in shown)
     for name, text in shown:
         yield f"  {pad(name, width)}  {text}"
+
+
+def _named(name: str, identifier: str) -> str:
+    return f"{name} ({identifier})" if name else identifier
 
 
 def _policy(policy: Mapping[str, Any]) -> str:

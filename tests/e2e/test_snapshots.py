@@ -125,6 +125,9 @@ async def test_an_error_is_seen_from_outside_by_its_tenant_and_outlives_the_proc
         assert "502  GET /apis/demo/broken/x?key=[redacted]" in text
         assert "no answer from a backend: unreachable" in text
         assert SECRET not in text + shown.stdout
+        named = run(state, "--api", "demo/broken").stdout
+        assert "  api      broken (" in named
+        assert "acme" not in named
         assert run(state, "--tenant", "nobody").stdout == "No errors are known.\n"
         used = run(state, "--tenant", "demo", of="usage")
         assert used.returncode == Exit.OK, used.stderr

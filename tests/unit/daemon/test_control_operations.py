@@ -22,6 +22,7 @@ from stoa_gitops.fleet.members import Fleet
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.conditions import Condition, ConditionStatus
 from stoa_gitops.model.instances import GatewayInstance, RegistrationMatch, RegistrationRules
+from stoa_gitops.model.keys import API, Key
 from stoa_gitops.model.principal import Principal, PrincipalKind
 from stoa_gitops.model.resources import DesiredState, SourceRef
 from stoa_gitops.model.secret import SecretRef
@@ -144,6 +145,12 @@ async def test_errors_are_asked_of_the_embedded_gateway(process: ProcessOperatio
     page = await process.snapshots("acme", None, 10, "7")
     assert (page.items, page.next) == ([], None)
     assert queries == [{"tenant": "acme", "before": "7", "limit": "10"}]
+    await process.snapshots(None, "acme/orders", 10, "")
+    await process.snapshots(None, "r1", 10, "")
+    owner = process.statuses.catalog.owner if process.statuses.catalog else ""
+    assert [one["api"] for one in queries[1:]] == [
+        Key(API, "acme", "orders").identifier(owner), "r1",
+    ]  # fmt: skip
     with pytest.raises(Conflict, match="STOA_SNAPSHOT_ENABLED"):
         await process.snapshots(None, None, 9, "")
 

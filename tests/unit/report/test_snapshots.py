@@ -57,6 +57,8 @@ def test_an_error_is_told_from_the_request_to_the_backend() -> None:
         "  id       0193",
     ]
     assert "504  GET /a?q=[redacted]" in snapshots_text([snapshot()], Style())
+    named = snapshots_text([snapshot(api="Orders", consumer="app")], Style())
+    assert "  api      Orders (orders)\n  caller   app (mobile)\n" in named
 
 
 def test_two_stand_apart_and_none_is_said() -> None:

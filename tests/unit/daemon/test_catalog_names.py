@@ -1,13 +1,15 @@
-"""Rows of usage have the names of the catalog, and are asked for by them."""
+"""Usage and errors have the names of the catalog, and are asked for by them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from stoa_gitops.control.process_port import UsageAsked
-from stoa_gitops.daemon.usage_names import with_ids, with_names
+from stoa_gitops.daemon.catalog_names import snapshots_with_names, with_ids, with_names
 from stoa_gitops.model.keys import API, APPLICATION, Key
+from stoa_gitops.operations.snapshot_views import SnapshotPage
 from stoa_gitops.operations.usage_views import UsagePage, UsageView
+from tests.unit.control.conftest import snapshot_view
 from tests.unit.reconcile.world import catalog, resource
 
 ASKED = UsageAsked(None, None, None, None, None, None, is_total=True)
@@ -35,6 +37,17 @@ def test_what_the_catalog_has_is_named_and_what_it_has_no_more_is_not() -> None:
     assert [one.application for one in named.items] == ["", "", ""]
     other = with_names(page.model_copy(update={"items": page.items[1:]}), HERE)
     assert [one.api for one in other.items] == ["", ""], "of the tenants that are shown alone"
+
+
+def test_errors_name_what_the_catalog_has() -> None:
+    own = ORDERS.identifier(HERE.owner)
+    ids = [("acme", own), ("rival", own), ("acme", "x")]
+    page = SnapshotPage(items=[snapshot_view("1", *one) for one in ids], next="1")
+    named = snapshots_with_names(page, HERE)
+    assert [(one.api, one.consumer) for one in named.items] == [
+        (ORDERS.name, ""), (ORDERS.name, ""), ("", ""),
+    ]  # fmt: skip
+    assert named.next == "1"
 
 
 def test_names_that_are_asked_for_are_ids_and_ids_stay() -> None:

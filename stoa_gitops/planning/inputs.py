@@ -85,6 +85,7 @@ class GatewayPlanInput:
     router        how the gateway chooses among routes
     combined      what of an API with its policies it cannot express, beside `losses` of each
     has_one_name_space  it knows no tenants: APIs are called `<tenant>-<name>` there
+    begins_empty  it is part of a process, and has nothing when that begins: no drift
     """
 
     name: str
@@ -100,6 +101,7 @@ class GatewayPlanInput:
     router: Router = SEGMENTS
     combined: CombinedLosses | None = None
     has_one_name_space: bool = False
+    begins_empty: bool = False
 
     @classmethod
     def of(
@@ -130,6 +132,7 @@ class GatewayPlanInput:
             router=router,
             combined=combined,
             has_one_name_space=has_one_name_space,
+            begins_empty=instance.is_embedded,
         )
 
 

@@ -185,9 +185,14 @@ def _update(action: Action, key: Key, difference: Comparison, view: ClassifiedSt
 def _creation(
     view: ClassifiedState, comparer: SpecComparer, resource: Resource, record: AppliedRecord | None
 ) -> Change:
-    """Return the creation of a missing object; one that has a record has vanished."""
+    """Return the creation of a missing object; one that has a record has vanished.
+
+    Where nothing at all is there, and nobody took it away, that is no drift.
+    """
     direction, reason = Direction.UNKNOWN, ""
-    if record is not None:
+    if record is not None and view.gateway.begins_empty and not view.managed_total:
+        reason = "the gateway began empty"
+    elif record is not None:
         is_same = record.spec == resource.spec
         direction = Direction.GATEWAY if is_same else Direction.BOTH
         reason = "vanished from the gateway"

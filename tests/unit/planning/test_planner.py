@@ -85,6 +85,17 @@ def test_a_managed_object_that_vanished_is_created_and_called_drift() -> None:
     assert both.direction is Direction.BOTH
 
 
+def test_what_a_gateway_lacks_that_begins_empty_is_no_drift() -> None:
+    embedded = replace(TARGET, begins_empty=True)
+    wanted = [resource(BILLING, NEW), resource(MOBILE)]
+    records = [record(BILLING, OLD), record(MOBILE)]
+    for change in plan(wanted, [], records, gateway=embedded).changes:
+        assert (change.action, change.direction) == (Action.CREATE, Direction.UNKNOWN)
+        assert change.reason == "the gateway began empty"
+    made = plan(wanted, [observed(BILLING)], records, gateway=embedded)
+    assert change_of(made, MOBILE).reason == "vanished from the gateway", "the other is there"
+
+
 def test_what_left_the_catalog_is_deleted_with_the_revision_in_words() -> None:
     (change,) = plan([], [observed(BILLING)], [record(BILLING)]).changes
     assert change.action is Action.DELETE

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from stoa_gitops.model.catalog import DEFAULT_OWNER
 from stoa_gitops.model.changes import Change, Skip
@@ -24,6 +25,9 @@ from stoa_gitops.planning.prune_budget import PruneScope, prune_holds
 from stoa_gitops.planning.secret_comparison import references
 from stoa_gitops.planning.skips import loss_warnings
 from stoa_gitops.planning.write_policy import split_by_policy
+
+_SHOWN: Final = 5
+"""References that a warning names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +91,20 @@ def _duplicates(view: ClassifiedState) -> tuple[str, ...]:
 
 
 def _unresolved(view: ClassifiedState) -> tuple[str, ...]:
-    """Name the references that did not resolve and that this gateway's objects use."""
+    """Return the warning about references without a value that this gateway's objects use.
+
+    One for all: the same few are missing in each plan of a shell without the process's variables.
+    """
     # Also references that this plan does not need are in `secrets`: only used ones are named.
     missing = {ref for ref, hmac in view.context.secrets.items() if hmac is None}
     if not missing:
         return ()
     used = {reference for _, reference in references(view.wanted.values())}
-    return tuple(
-        f"{SecretRef.parse(text).shown} cannot be resolved here; not compared"
-        for text in sorted(missing & used)
+    found = sorted(SecretRef.parse(text).shown for text in missing & used)
+    if not found:
+        return ()
+    names = ", ".join(found[:_SHOWN]) + (
+        f" and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
     )
+    what = "whether it changed" if len(found) == 1 else "whether they changed"
+    return (f"no value here for {names}: {what} is not known",)

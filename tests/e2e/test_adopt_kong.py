@@ -235,7 +235,7 @@ async def test_a_credential_is_a_reference_that_is_not_compared_while_it_is_not_
         here.take(tmp_path / "out")
         await here.run("adopt", "kong-prod", *KEYS, "--yes", variables=SECRET)
         out, _ = await here.run("plan")
-        assert "env:ACME_BUYER_KEY cannot be resolved here; not compared" in out
+        assert "no value here for env:ACME_BUYER_KEY: whether it changed is not known" in out
         assert "no changes, 4 unchanged" in out
 
 

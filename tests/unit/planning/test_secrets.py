@@ -72,7 +72,17 @@ def test_one_that_does_not_resolve_is_not_compared_and_no_change_by_itself() -> 
         [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], [APPLIED], context=OUT_OF_REACH
     )
     assert made.is_empty
-    assert made.warnings == ("env:K cannot be resolved here; not compared",)
+    assert made.warnings == ("no value here for env:K: whether it changed is not known",)
+
+
+def test_those_without_a_value_are_one_warning() -> None:
+    spec: JsonObject = {
+        "credentials": [{"key": {"$secret": f"env:K{number}"}} for number in range(7)]
+    }
+    context = PlanContext(NOW, secrets={f"env:K{number}": None for number in range(1, 7)})
+    made = plan([resource(MOBILE, spec)], context=context)
+    named = "env:K1, env:K2, env:K3, env:K4, env:K5 and 1 more"
+    assert made.warnings == (f"no value here for {named}: whether they changed is not known",)
 
 
 def test_a_reference_that_was_never_resolved_is_no_change_either() -> None:

@@ -59,7 +59,8 @@ async def test_plan_names_the_reference_that_cannot_be_resolved(tmp_path: Path) 
     secret = resource(spec={"displayName": "b", "password": {"$secret": "env:NOT_SET_HERE"}})
     async with rig(tmp_path) as one:
         prepared = await prepare_plan(one.session, one.assignment(secret))
-        assert prepared.plan.warnings == ("env:NOT_SET_HERE cannot be resolved here; not compared",)
+        (warning,) = prepared.plan.warnings
+        assert warning == "no value here for env:NOT_SET_HERE: whether it changed is not known"
 
 
 async def test_plan_of_an_adoption_has_nothing_but_the_adoption(tmp_path: Path) -> None:

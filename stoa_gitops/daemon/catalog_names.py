@@ -32,7 +32,7 @@ def _identifier(text: str | None, kind: str, owner: str) -> str | None:
 
 
 def with_names(page: UsagePage, catalog: Catalog) -> UsagePage:
-    """Return the rows with the names of what the catalog has now."""
+    """Return the rows with the names of what the catalog has now, in their order."""
     names = _names(catalog, {one.tenant_id for one in page.items})
     items = [
         one.model_copy(
@@ -43,6 +43,12 @@ def with_names(page: UsagePage, catalog: Catalog) -> UsagePage:
         )
         for one in page.items
     ]
+    # Gateways give them in the order of ids, which nobody sees.
+    items.sort(
+        key=lambda one: (
+            one.hour, one.tenant_id, one.api or one.api_id, one.application or one.application_id,
+        )
+    )  # fmt: skip
     return page.model_copy(update={"items": items})
 
 

@@ -139,6 +139,9 @@ async def test_an_error_is_seen_from_outside_by_its_tenant_and_outlives_the_proc
         assert run(state, "--api", "acme/orders", of="usage").stdout.startswith("Nothing was used")
         assert run(state, "--from", "soon", of="usage").returncode == Exit.USAGE
         assert run(state, "--limit", "501").returncode == Exit.USAGE
+    page_of_files = (ROOT / "docs/operations.md").read_text()
+    kept = [file.name for file in state.iterdir() if not file.name.endswith(("-wal", "-shm"))]
+    assert [name for name in kept if f"| `{name}`" not in page_of_files] == []
     assert TOKEN not in process.log.read_text()
     assert SECRET.encode() not in (state / "gateway-snapshots.db").read_bytes()
     async with running(catalog, state, ACME_MOBILE_KEY="k") as process:

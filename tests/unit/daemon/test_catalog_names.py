@@ -35,6 +35,11 @@ def test_what_the_catalog_has_is_named_and_what_it_has_no_more_is_not() -> None:
         (own, ORDERS.name), (own, ORDERS.name), ("x", ""),
     ]  # fmt: skip
     assert [one.application for one in named.items] == ["", "", ""]
+    mixed = [used(ORDERS.tenant, "z"), used(ORDERS.tenant, own), used(ORDERS.tenant, "a")]
+    assert [
+        one.api or one.api_id
+        for one in with_names(UsagePage(items=mixed, is_whole=True), HERE).items
+    ] == sorted(["a", ORDERS.name, "z"])
     other = with_names(page.model_copy(update={"items": page.items[1:]}), HERE)
     assert [one.api for one in other.items] == ["", ""], "of the tenants that are shown alone"
 

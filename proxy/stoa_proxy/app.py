@@ -262,8 +262,10 @@ class Gateway:
         leaving = [self._engine.stop(seconds)]
         if self._session is not None:
             # At the same time: nobody should be sent here while the last requests end.
-            leaving.append(self._session.stop())
+            leaving.append(self._session.leave())
         await asyncio.gather(*leaving)
+        if self._session is not None:
+            await self._session.stop()
         for file in self._files:
             await file.stop()
 

@@ -1,4 +1,4 @@
-"""The process whose embedded gateway a command asks about."""
+"""The process that a command asks what its gateways did."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def find_process(options: Namespace) -> Remote:
     remote = find(state_folder(options))
     if remote is None:
         raise GatewayUnreachable(
-            "the embedded gateway is not running here: start `stoa-gitops run` with the same "
+            "no process runs here that could be asked: start `stoa-gitops run` with the same "
             f"--state, or name its control API by {name_of(options, 'control')}"
         )
     return remote

@@ -146,6 +146,7 @@ async def test_an_error_is_seen_from_outside_by_its_tenant_and_outlives_the_proc
     assert SECRET.encode() not in (state / "gateway-snapshots.db").read_bytes()
     async with running(catalog, state, ACME_MOBILE_KEY="k") as process:
         assert [one["tenantId"] for one in (await page(process))["items"]] == ["demo", "acme"]
-    stopped = run(state)
-    assert stopped.returncode == Exit.FAILED
-    assert "the embedded gateway is not running here" in stopped.stderr
+    for of in ("snapshots", "usage"):
+        stopped = run(state, of=of)
+        assert stopped.returncode == Exit.FAILED
+        assert "no process runs here that could be asked: start `stoa-gitops" in stopped.stderr

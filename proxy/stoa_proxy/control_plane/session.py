@@ -110,7 +110,7 @@ class ControlPlaneSession:
             self.readiness.settle()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def stop(self) -> None:
+    async def leave(self) -> None:
         """End, and say so to the control plane; takes GOODBYE_SECONDS at most."""
         if self._task is None:
             return
@@ -120,6 +120,11 @@ class ControlPlaneSession:
         self._is_registered = False
         if self._member is not None:
             await self._unregister(self._member)
+
+    async def stop(self) -> None:
+        """Report what was used once more, after the last request; as long as `leave`, which it is
+        to come after."""
+        if self._member is not None:
             await self._report_last(self._member)
         await self._client.close()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,28 @@ async def test_what_was_counted_is_reported_once_it_has_grown(
     # At the end it is told once more.
     assert plane.usage[-1]["usage"][0]["requests"] == 2
     assert list(kept(plane).values()) == [2]
+
+
+async def test_requests_that_end_while_the_gateway_stops_are_reported(
+    plane: ControlPlane,
+    join: Join,
+    start_upstream: Callable[..., Awaitable[Upstream]],
+    tmp_path: Path,
+) -> None:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        await plane.until(lambda: bool(plane.of("delete")))
+        return web.Response()
+
+    upstream = await start_upstream(answer)
+    async with join(plane.url, {"state_dir": str(tmp_path)}, pulls=False) as api:
+        await api.route(upstream.url)
+        await plane.until(lambda: bool(plane.members))
+        last = asyncio.create_task(api.get("/a/x"))
+        await plane.until(lambda: bool(upstream.seen))
+        # It is nobody's any more when the last request ends.
+        await api.gateway.stop(30)
+        assert (await last).status == 200
+        assert list(kept(plane).values()) == [1]
 
 
 async def test_a_report_whose_answer_is_lost_is_sent_again_and_counts_once(

@@ -14,7 +14,7 @@ import logging
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from stoa_proxy.admin.usage import Row, UsageReport, UsageRequest, usage_document
 from stoa_proxy.core.problems import Respond, problem
@@ -52,7 +52,13 @@ _COLUMNS: Final = (
 # Databases of versions that reported nothing lack it.
 _ADD_REPORTED: Final = "alter table usage add column reported integer not null default 0"
 _INDEX: Final = "create index if not exists unreported on usage (hour) where reported < requests"
-_SOURCE: Final = "create table if not exists source (id text not null)"
+# Who counts the hours from one on. Sums of an hour cannot be divided, so who gets another name (a
+# container that is made anew, a copied volume) begins with the next hour, or both would have it.
+_SOURCES: Final = """
+create table if not exists sources (
+    from_hour integer primary key, id text not null, gateway text not null
+)
+"""
 _ADD: Final = f"""
 insert into usage ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set
     requests = requests + excluded.requests, errors = errors + excluded.errors,
@@ -73,12 +79,25 @@ group by tenant_id, api_id, application_id order by 2, 3, 4 limit {MAX_ROWS}
 
 _UNREPORTED: Final = f"""
 select {_COLUMNS} from usage where reported < requests and (:tenant is null or tenant_id = :tenant)
+    and hour >= :start and hour < :end
 order by hour limit :limit
 """  # noqa: S608 - of constants
+_SPAN: Final = """
+select min(hour), max(hour) from usage
+where reported < requests and (:tenant is null or tenant_id = :tenant)
+"""
 _MARK: Final = """
 update usage set reported = max(reported, ?)
 where hour = ? and tenant_id = ? and api_id = ? and application_id = ?
 """
+
+
+class _Source(NamedTuple):
+    """What counts the hours from one on, and for which gateway."""
+
+    from_hour: int
+    id: str
+    gateway: str
 
 
 class UsageFile:
@@ -113,13 +132,16 @@ class UsageFile:
         body = json.dumps(usage_document(rows, MAX_ROWS)).encode()
         return Respond(200, (("Content-Type", "application/json"),), body)
 
-    async def unreported(self, limit: int, tenant_id: str | None) -> UsageReport:
+    async def unreported(self, limit: int, tenant_id: str | None, gateway: str) -> UsageReport:
         """Return rows that have grown since they were reported, the oldest first.
 
-        Of one tenant, or of all. Raises OSError and DatabaseError.
+        Of one tenant, or of all; `gateway` is the id by which this one is registered. Raises
+        OSError and DatabaseError.
         """
         await self._write()
-        return await asyncio.to_thread(self._read_unreported, limit, tenant_id)
+        now = int(self._clock.now().timestamp())
+        next_hour = now - now % HOUR + HOUR
+        return await asyncio.to_thread(self._read_unreported, limit, tenant_id, gateway, next_hour)
 
     async def mark_reported(self, report: UsageReport) -> None:
         """Note that the control plane has a report. Raises OSError and DatabaseError."""
@@ -158,16 +180,34 @@ class UsageFile:
             query = _ADD_UP if request.is_total else _READ
             return database.execute(query, request._asdict()).fetchall()
 
-    def _read_unreported(self, limit: int, tenant_id: str | None) -> UsageReport:
+    def _read_unreported(
+        self, limit: int, tenant_id: str | None, gateway: str, next_hour: int
+    ) -> UsageReport:
         with self._open() as database:
-            source = database.execute("select id from source").fetchone()
-            if source is None:
-                # Another database counts from nothing: its sums come beside those of the old one.
-                source = (secrets.token_hex(16),)
-                with database:
-                    database.execute("insert into source values (?)", source)
+            sources = self._sources(database, gateway, next_hour)
             asked = {"limit": limit, "tenant": tenant_id}
-            return UsageReport(source[0], database.execute(_UNREPORTED, asked).fetchall())
+            first, last = database.execute(_SPAN, asked).fetchone()
+            if first is None:
+                return UsageReport(sources[-1].id, gateway, (), has_more=False)
+            # Rows of one source: there is one of hour 0, so one is found.
+            place = max(n for n, one in enumerate(sources) if one.from_hour <= first)
+            end = sources[place + 1].from_hour if place + 1 < len(sources) else last + 1
+            asked |= {"start": first, "end": end}
+            rows = database.execute(_UNREPORTED, asked).fetchall()
+            has_more = len(rows) == limit or last >= end
+            return UsageReport(sources[place].id, sources[place].gateway, rows, has_more)
+
+    def _sources(self, database: Connection, gateway: str, next_hour: int) -> Sequence[_Source]:
+        """Return who counts from which hour on, this gateway last, and begin what is missing."""
+        found = [_Source(*row) for row in database.execute("select * from sources order by 1")]
+        if found and found[-1].gateway == gateway:
+            return found
+        # Another database counts from nothing: its sums come beside those of the old one.
+        own = _Source(next_hour if found else 0, secrets.token_hex(16), gateway)
+        with database:
+            database.execute("delete from sources where from_hour >= ?", (own.from_hour,))
+            database.execute("insert into sources values (?, ?, ?)", own)
+        return [*(one for one in found if one.from_hour < own.from_hour), own]
 
     def _mark(self, rows: Sequence[Row]) -> None:
         with self._open() as database, database:
@@ -180,5 +220,5 @@ class UsageFile:
             if all(name != "reported" for _, name, *_ in columns):
                 database.execute(_ADD_REPORTED)
             database.execute(_INDEX)
-            database.execute(_SOURCE)
+            database.execute(_SOURCES)
             yield database

@@ -22,10 +22,17 @@ Row = tuple[int, str, str, str, int, int, int, int, int, float]
 
 
 class UsageReport(NamedTuple):
-    """Sums of hours, and what has counted them: the same for the life of its database."""
+    """Sums of hours, what has counted them, and whose they are.
+
+    source    the same for as long as the database counts for one gateway
+    gateway   the id under which the hours were first reported
+    has_more  there are further rows that are not reported
+    """
 
     source: str
+    gateway: str
     rows: Sequence[Row]
+    has_more: bool
 
 
 class UsageRequest(NamedTuple):

@@ -7,6 +7,7 @@ again and counts once.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from stoa_proxy.admin.usage import UsageReport, usage_fields
@@ -31,11 +32,14 @@ _NOT_TAKEN: Final = frozenset({404, 405, 501})
 _REFUSED: Final = frozenset({413, 422})
 
 
+_NOBODY: Final = frozenset({403, 404})
+
+
 class CountedUsage(Protocol):
     """Where usage is kept."""
 
-    async def unreported(self, limit: int, tenant_id: str | None) -> UsageReport:
-        """Return what has changed since it was reported."""
+    async def unreported(self, limit: int, tenant_id: str | None, gateway: str) -> UsageReport:
+        """Return what has changed since it was reported, `gateway` being this one's id."""
 
     async def mark_reported(self, report: UsageReport) -> None:
         """Note that a report was taken."""
@@ -65,7 +69,7 @@ class UsageReports:
 
     async def _send_some(self, member: Member, seconds: float) -> bool:
         """Send rows that are not reported; True where there may be more."""
-        report = await self._usage.unreported(_MAX_ROWS, self._tenant_id)
+        report = await self._usage.unreported(_MAX_ROWS, self._tenant_id, member.id)
         waiting = [report] if report.rows else []
         while waiting:
             part = waiting.pop()
@@ -77,7 +81,7 @@ class UsageReports:
                 # One row must not hold up the others: it is looked for by halves.
                 middle = len(part.rows) // 2
                 halves = part.rows[middle:], part.rows[:middle]
-                waiting += [UsageReport(part.source, rows) for rows in halves]
+                waiting += [part._replace(rows=rows) for rows in halves]
                 continue
             if not response.is_success:
                 self._trouble.failed(response.describe())
@@ -88,13 +92,17 @@ class UsageReports:
             else:
                 self._trouble.succeeded()
             await self._usage.mark_reported(part)
-        return len(report.rows) == _MAX_ROWS
+        return report.has_more
 
     async def _call(self, member: Member, report: UsageReport, seconds: float) -> Response:
         usage = [{"hour": row[0], **usage_fields(row)} for row in report.rows]
-        return await self._client.call(
-            "POST",
-            f"{PREFIX}/{member.id}/usage",
-            {"source": report.source, "usage": usage},
-            seconds=seconds,
-        )
+        body = {"source": report.source, "usage": usage}
+        response = await self._post(report.gateway, body, seconds)
+        if response.status in _NOBODY and report.gateway != member.id:
+            # Who had the name before is forgotten, or of an environment that the key is not for.
+            response = await self._post(member.id, body, seconds)
+        return response
+
+    async def _post(self, gateway: str, body: Mapping[str, object], seconds: float) -> Response:
+        path = f"{PREFIX}/{gateway}/usage"
+        return await self._client.call("POST", path, body, seconds=seconds)

@@ -132,6 +132,39 @@ async def test_another_database_counts_beside_the_old_one(
     assert list(kept(plane).values()) == [1, 1]
 
 
+async def test_a_gateway_of_another_name_counts_no_hour_twice(
+    plane: ControlPlane, join: Join, upstream: Upstream, tmp_path: Path, clock: FakeClock
+) -> None:
+    async def count(name: str) -> None:
+        config = {"state_dir": str(tmp_path)}
+        async with join(plane.url, config, pulls=False, instance_name=name) as api:
+            await api.route(upstream.url)
+            await plane.until(lambda: bool(plane.members))
+            await api.get("/a/x")
+
+    def reported() -> list[tuple[int, int]]:
+        """What the last reports say: whose, by number, and how many requests."""
+        whose = list(dict.fromkeys((one.path, one.body["source"]) for one in plane.of("usage")))
+        sums: dict[tuple[str, str, int], int] = {}
+        for one in plane.of("usage"):
+            for row in one.body["usage"]:
+                sums[one.path, one.body["source"], row["hour"]] = row["requests"]
+        return [(whose.index(key[:2]), value) for key, value in sums.items()]
+
+    await count("first")
+    # A container that is made anew, with the volume of the one before.
+    await count("second")
+    assert reported() == [(0, 2)], "of an hour that was the first one's, it stays"
+    await count("third")
+    clock.advance(3600)
+    await count("third")
+    assert reported() == [(0, 3), (1, 1)]
+    # Who had the name before is forgotten.
+    plane.left.clear()
+    await count("fourth")
+    assert sum(kept(plane).values()) == 5
+
+
 async def test_many_rows_are_sent_in_parts_and_only_the_gateways_own_tenant(
     plane: ControlPlane,
     join: Join,

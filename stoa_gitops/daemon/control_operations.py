@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from stoa_gitops import __version__
 from stoa_gitops.control.process_port import Conflict, NotReady, UsageAsked
-from stoa_gitops.daemon.catalog_names import api_id, snapshots_with_names
+from stoa_gitops.daemon.embedded_snapshots import read_snapshots
 from stoa_gitops.daemon.gateway_usage import NO_USAGE, GatewayUsage
 from stoa_gitops.daemon.registered_views import RegisteredViews, is_known_by_checks
 from stoa_gitops.errors import GatewayUnknown
@@ -24,7 +24,7 @@ from stoa_gitops.model.principal import Principal
 from stoa_gitops.operations.gateways import resume_gateway, suspend_gateway
 from stoa_gitops.operations.plan import prepare_gateway_plan
 from stoa_gitops.operations.running_views import catalog_view, running_view
-from stoa_gitops.operations.snapshot_views import SnapshotPage, SnapshotView
+from stoa_gitops.operations.snapshot_views import SnapshotPage
 from stoa_gitops.operations.stored_gateways import StoredGateway, load_gateway, load_orphans
 from stoa_gitops.operations.stored_views import stored_detail, stored_view
 from stoa_gitops.operations.usage_views import UsagePage
@@ -53,11 +53,6 @@ PLANS_AT_ONCE: Final = 2
 PLANS_WAITING: Final = 8
 """Plans that may be requested and not done; more are answered with 503."""
 
-
-NO_SNAPSHOTS: Final = (
-    "no errors are kept here: no gateway with `baseUrl: embedded` runs in this process, or "
-    "STOA_SNAPSHOT_ENABLED is false"
-)
 
 AskEmbedded: TypeAlias = Callable[
     [str, Mapping[str, str]], Awaitable[tuple[int, Mapping[str, Any]]]
@@ -182,19 +177,8 @@ class ProcessOperations:
         self, tenant: str | None, api: str | None, limit: int, before: str
     ) -> SnapshotPage:
         """Return errors of the embedded gateway, newest first; raises Conflict without one."""
-        catalog = self.statuses.catalog
-        if catalog is not None:
-            api = api_id(api, catalog.owner)
         asked = {"tenant": tenant, "api": api, "before": before or None, "limit": str(limit)}
-        status, found = await self._ask_embedded("/admin/snapshots", asked)
-        if status != 200:
-            raise Conflict(NO_SNAPSHOTS)
-        items = [SnapshotView.model_validate(one) for one in found["snapshots"]]
-        is_last = found["total"] <= len(items)
-        page = SnapshotPage(items=items, next=None if is_last else items[-1].request_id)
-        if catalog is None or not items:
-            return page
-        return await asyncio.to_thread(snapshots_with_names, page, catalog)
+        return await read_snapshots(self._ask_embedded, self.statuses.catalog, asked)
 
     async def usage(self, asked: UsageAsked) -> UsagePage:
         """Return what callers used; raises Conflict where none is known, and GatewayUnknown."""

@@ -77,15 +77,13 @@ select :start, tenant_id, api_id, application_id, sum(requests), sum(errors), su
 group by tenant_id, api_id, application_id order by 2, 3, 4 limit {MAX_ROWS}
 """
 
-_UNREPORTED: Final = f"""
-select {_COLUMNS} from usage where reported < requests and (:tenant is null or tenant_id = :tenant)
-    and hour >= :start and hour < :end
-order by hour limit :limit
-"""  # noqa: S608 - of constants
-_SPAN: Final = """
-select min(hour), max(hour) from usage
-where reported < requests and (:tenant is null or tenant_id = :tenant)
+_GROWN: Final = """
+from usage where reported < requests and (:tenant is null or tenant_id = :tenant)
+    and hour >= :hour
+    and (hour, tenant_id, api_id, application_id) > (:hour, :after_tenant, :api, :application)
 """
+_UNREPORTED: Final = f"select {_COLUMNS} {_GROWN} and hour < :end order by 1, 2, 3, 4 limit :limit"
+_SPAN: Final = f"select min(hour), max(hour) {_GROWN}"
 _MARK: Final = """
 update usage set reported = max(reported, ?)
 where hour = ? and tenant_id = ? and api_id = ? and application_id = ?
@@ -132,16 +130,22 @@ class UsageFile:
         body = json.dumps(usage_document(rows, MAX_ROWS)).encode()
         return Respond(200, (("Content-Type", "application/json"),), body)
 
-    async def unreported(self, limit: int, tenant_id: str | None, gateway: str) -> UsageReport:
+    async def unreported(
+        self, limit: int, tenant_id: str | None, gateway: str, after: Row | None
+    ) -> UsageReport:
         """Return rows that have grown since they were reported, the oldest first.
 
-        Of one tenant, or of all; `gateway` is the id by which this one is registered. Raises
-        OSError and DatabaseError.
+        Of one tenant, or of all; `gateway` is the id by which this one is registered; rows `after`
+        one that was returned, or from the first. Raises OSError and DatabaseError.
         """
-        await self._write()
+        if after is None:
+            await self._write()
         now = int(self._clock.now().timestamp())
+        key = (0, "", "", "") if after is None else after[:4]
+        names = ("hour", "after_tenant", "api", "application")
+        asked = {"limit": limit, "tenant": tenant_id, **dict(zip(names, key, strict=True))}
         next_hour = now - now % HOUR + HOUR
-        return await asyncio.to_thread(self._read_unreported, limit, tenant_id, gateway, next_hour)
+        return await asyncio.to_thread(self._read_unreported, asked, gateway, next_hour)
 
     async def mark_reported(self, report: UsageReport) -> None:
         """Note that the control plane has a report. Raises OSError and DatabaseError."""
@@ -181,20 +185,18 @@ class UsageFile:
             return database.execute(query, request._asdict()).fetchall()
 
     def _read_unreported(
-        self, limit: int, tenant_id: str | None, gateway: str, next_hour: int
+        self, asked: Mapping[str, object], gateway: str, next_hour: int
     ) -> UsageReport:
         with self._open() as database:
             sources = self._sources(database, gateway, next_hour)
-            asked = {"limit": limit, "tenant": tenant_id}
             first, last = database.execute(_SPAN, asked).fetchone()
             if first is None:
                 return UsageReport(sources[-1].id, gateway, (), has_more=False)
             # Rows of one source: there is one of hour 0, so one is found.
             place = max(n for n, one in enumerate(sources) if one.from_hour <= first)
             end = sources[place + 1].from_hour if place + 1 < len(sources) else last + 1
-            asked |= {"start": first, "end": end}
-            rows = database.execute(_UNREPORTED, asked).fetchall()
-            has_more = len(rows) == limit or last >= end
+            rows = database.execute(_UNREPORTED, {**asked, "end": end}).fetchall()
+            has_more = len(rows) == asked["limit"] or last >= end
             return UsageReport(sources[place].id, sources[place].gateway, rows, has_more)
 
     def _sources(self, database: Connection, gateway: str, next_hour: int) -> Sequence[_Source]:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from stoa_proxy.admin.usage import UsageReport, usage_fields
+from stoa_proxy.admin.usage import Row, UsageReport, usage_fields
 from stoa_proxy.control_plane.client import PREFIX, ControlPlaneClient, Response
 from stoa_proxy.control_plane.registration import Member
 from stoa_proxy.control_plane.trouble_log import TroubleLog
@@ -38,7 +38,9 @@ _NOBODY: Final = frozenset({403, 404})
 class CountedUsage(Protocol):
     """Where usage is kept."""
 
-    async def unreported(self, limit: int, tenant_id: str | None, gateway: str) -> UsageReport:
+    async def unreported(
+        self, limit: int, tenant_id: str | None, gateway: str, after: Row | None
+    ) -> UsageReport:
         """Return what has changed since it was reported, `gateway` being this one's id."""
 
     async def mark_reported(self, report: UsageReport) -> None:
@@ -59,24 +61,26 @@ class UsageReports:
     async def send(self, member: Member, seconds: float) -> None:
         """Send all that is not reported; what fails is sent with the next call.
 
-        `seconds` bound each call.
+        `seconds` bound each call. Each row is sent once: those of a busy gateway have grown again
+        before the last ones are sent, and that would have no end.
         """
+        after: Row | None = None
         try:
-            while await self._send_some(member, seconds):
+            while after := await self._send_some(member, seconds, after):
                 pass
         except (ControlPlaneFailed, DatabaseError, OSError) as error:
             self._trouble.failed(str(error))
 
-    async def _send_some(self, member: Member, seconds: float) -> bool:
-        """Send rows that are not reported; True where there may be more."""
-        report = await self._usage.unreported(_MAX_ROWS, self._tenant_id, member.id)
+    async def _send_some(self, member: Member, seconds: float, after: Row | None) -> Row | None:
+        """Send rows that are not reported; return the last where there may be more."""
+        report = await self._usage.unreported(_MAX_ROWS, self._tenant_id, member.id, after)
         waiting = [report] if report.rows else []
         while waiting:
             part = waiting.pop()
             response = await self._call(member, part, seconds)
             if response.status in _NOT_TAKEN:
                 _log.debug("usage is not taken: %s", response.describe())
-                return False
+                return None
             if response.status in _REFUSED and len(part.rows) > 1:
                 # One row must not hold up the others: it is looked for by halves.
                 middle = len(part.rows) // 2
@@ -88,11 +92,11 @@ class UsageReports:
             if response.status in _REFUSED:
                 _log.warning("usage of %r is not reported until it grows", part.rows[0][:4])
             elif not response.is_success:
-                return False
+                return None
             else:
                 self._trouble.succeeded()
             await self._usage.mark_reported(part)
-        return report.has_more
+        return report.rows[-1] if report.has_more else None
 
     async def _call(self, member: Member, report: UsageReport, seconds: float) -> Response:
         usage = [{"hour": row[0], **usage_fields(row)} for row in report.rows]

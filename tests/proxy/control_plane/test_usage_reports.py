@@ -196,6 +196,43 @@ async def test_many_rows_are_sent_in_parts_and_only_the_gateways_own_tenant(
     assert {row["tenant_id"] for report in plane.usage for row in report["usage"]} == {"acme"}
 
 
+async def test_rows_that_grow_while_they_are_sent_keep_no_other_from_being_sent(
+    plane: ControlPlane,
+    join: Join,
+    timer: Timer,
+    upstream: Upstream,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reports_module, "_MAX_ROWS", 2)
+    async with join(plane.url, {"state_dir": str(tmp_path)}, pulls=False) as api:
+        for number in range(5):
+            await api.route(upstream.url, id=f"r{number}", path_prefix=f"/a{number}")
+
+        async def call_all() -> None:
+            for number in range(5):
+                await api.get(f"/a{number}/x")
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            await call_all()
+            plane.usage.append(await request.json())
+            return web.Response(status=204)
+
+        plane.on("usage", *[answer] * 1000)
+        await call_all()
+        # Beside it: time stands still while reports are sent.
+        passing = asyncio.create_task(with_reports(timer, plane, 1))
+
+        def sent() -> set[str]:
+            return {row["api_id"] for report in plane.usage for row in report["usage"]}
+
+        # Two passes at most: the first may begin before all were called.
+        await plane.until(lambda: len(sent()) == 5 or len(plane.usage) > 6)
+        plane.answers.clear()
+        assert sent() == {"r0", "r1", "r2", "r3", "r4"}
+        await passing
+
+
 async def test_a_control_plane_without_the_call_is_asked_quietly(
     plane: ControlPlane,
     join: Join,

@@ -42,8 +42,14 @@ async def stored_status(folder: Path) -> StatusView:
         documents = last_documents(folder)
         async with open_store(folder) as store:
             registered = await load_registered(store, documents.values())
-            gateways = await load_gateways(store, _names(documents, registered))
-        items = [_view(item, documents, registered) for item in gateways.values()]
+            names = _names(documents, registered)
+            gateways = await load_gateways(store, names)
+        # Of one that was forgotten there is history alone, for `events` and `history`.
+        items = [
+            _view(item, documents, registered)
+            for item in gateways.values()
+            if item.scopes or item.name in names
+        ]
     return StatusView(
         format_version=FORMAT_VERSION,
         source="store",

@@ -26,6 +26,7 @@ from stoa_gitops.operations.status import stored_gateway, stored_status
 from stoa_gitops.operations.validate import check_selection, is_valid, read_catalog
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile.selection import EVERYTHING, Selection
+from stoa_gitops.store import CycleEntry, Scope
 from tests.e2e.catalogs import GATEWAY, CatalogFolder
 from tests.unit.store.world import NOW
 
@@ -78,6 +79,17 @@ async def test_who_suspends_resumes_and_forgets_stands_in_the_audit_trail(tmp_pa
         ("control from 192.0.2.7", "resume"),
         ("anna@ops", "suspend"),
     ]
+
+
+async def test_of_a_gateway_that_was_forgotten_history_alone_is_known(tmp_path: Path) -> None:
+    scope = Scope("default", "edge", "http://edge")
+    async with Workspace.open(tmp_path / "state") as workspace:
+        context = workspace.context
+        await context.store.record_cycle(scope, CycleEntry("anna", "main@1", "d", NOW))
+        assert [one.name for one in (await stored_status(tmp_path / "state")).items] == ["edge"]
+        await forget_gateway(context, "edge", "default", ANNA)
+        assert (await stored_status(tmp_path / "state")).items == []
+        assert len(await context.store.list_cycles("edge")) == 1
 
 
 def test_a_plan_is_checked_against_its_reviewed_digest_and_its_guards() -> None:

@@ -56,6 +56,12 @@ async def test_one_worker_checks_and_all_know_what_it_found(
         urls = [{"url": sick.url}, {"url": well.url}]
         await api.route(sick.url, upstreams=urls, health_check=CHECK)
         await until(none_goes_to_the_sick_one)
+
+        async def are_checked() -> bool:
+            return checks(sick, well) == [1, 1]
+
+        # Nobody waits for the check of the one that is well.
+        await until(are_checked)
         first = await leader(api)
         # One that begins is told; it checks nothing itself.
         (other,) = [pid for pid in await api.pids() if pid != first]

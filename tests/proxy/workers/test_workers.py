@@ -150,7 +150,12 @@ async def test_a_killed_worker_takes_no_count_along_and_is_started_again() -> No
         seen = await api.metric("stoa_http_requests_total{")
         kill(before[0], signal.SIGKILL)
         allowed += await count_allowed(api, "/a", 8)
-        await until(api.are_listening)
+
+        async def is_replaced() -> bool:
+            # Its end may not have been noticed yet.
+            return before[0] not in await api.pids() and await api.are_listening()
+
+        await until(is_replaced)
         after = await api.pids()
         assert (after[0] != before[0], after[1]) == (True, before[1])
         # The new one has the table, and goes on with what the old one has counted.

@@ -35,6 +35,9 @@ _DIGITS = re.compile(rb"[0-9]{1,18}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[\t ]*;[\t\x20-\x7e]*)?")
 _BLANKS = b" \t"
 
+Step = Callable[["Framing", bytes, int], int]
+"""Reads what begins at a place in bytes."""
+
 
 class Framing:
     """The framing of one connection's requests.
@@ -57,7 +60,7 @@ class Framing:
         self._is_last = False
         self._lines = 0
         self._trailers: list[tuple[int, int]] = []
-        self._expect(self._read_head, is_between=True)
+        self._expect(Framing._read_head, is_between=True)
 
     @property
     def is_inside_body(self) -> bool:
@@ -75,7 +78,7 @@ class Framing:
         start = 0
         try:
             while start < len(data):
-                end = self._step(data, start)
+                end = self._step(self, data, start)
                 if end < 0:
                     break
                 start = end
@@ -145,7 +148,7 @@ class Framing:
         start = 0
         try:
             while start < len(data) and not self._is_between:
-                end = self._step(data, start)
+                end = self._step(self, data, start)
                 if end < 0:
                     break
                 start = end
@@ -157,17 +160,18 @@ class Framing:
         self._held = data[start:]
         return self._without_trailers(data, start), b""
 
-    def _expect(self, step: Callable[[bytes, int], int], *, is_between: bool = False) -> None:
+    def _expect(self, step: Step, *, is_between: bool = False) -> None:
         """Read what follows by `step`, which returns where it ended, or -1 for too few bytes."""
+        # No method of this object: it would refer to itself, and wait for a collection at the end.
         self._step = step
         self._is_between = is_between
 
     def _end_request(self) -> None:
         """Expect the next head; after a request that asks to leave HTTP, whatever comes."""
         if self._is_last:
-            self._expect(lambda data, start: len(data))
+            self._expect(lambda _, data, start: len(data))
         else:
-            self._expect(self._read_head, is_between=True)
+            self._expect(Framing._read_head, is_between=True)
 
     def _is_one_head(self, data: bytes) -> bool:
         """Whether `data` is one complete head and nothing else, as most requests are.
@@ -248,7 +252,7 @@ class Framing:
             raise FramingRefused("Transfer-Encoding is sent with HTTP/1.0.")
         if len(codings) != 1 or codings[0].strip(_BLANKS) != b"chunked":
             raise FramingRefused("The transfer coding is not known.")
-        self._expect(self._read_chunk)
+        self._expect(Framing._read_chunk)
 
     def _begin_length(self, lower: bytes) -> None:
         lengths = _LENGTH.findall(lower)
@@ -259,7 +263,7 @@ class Framing:
             raise FramingRefused("Content-Length is not a number.")
         self._left = int(length)
         if self._left:
-            self._expect(self._read_length)
+            self._expect(Framing._read_length)
         else:
             self._end_request()
 
@@ -283,14 +287,14 @@ class Framing:
         if match is None:
             raise FramingRefused("A chunk's size is malformed.")
         self._left = int(match[1], 16)
-        self._expect(self._read_chunk_data if self._left else self._read_trailers)
+        self._expect(Framing._read_chunk_data if self._left else Framing._read_trailers)
         return end
 
     def _read_chunk_data(self, data: bytes, start: int) -> int:
         end = min(len(data), start + self._left)
         self._left -= end - start
         if not self._left:
-            self._expect(self._read_chunk_end)
+            self._expect(Framing._read_chunk_end)
         return end
 
     def _read_chunk_end(self, data: bytes, start: int) -> int:
@@ -299,7 +303,7 @@ class Framing:
             raise FramingRefused("A chunk is longer than its size.")
         if len(data) < end:
             return -1
-        self._expect(self._read_chunk)
+        self._expect(Framing._read_chunk)
         return end
 
     def _read_trailers(self, data: bytes, start: int) -> int:

@@ -14,43 +14,58 @@ class ChunksRefused(ProxyError):
 
 
 class ChunkDecoder:
-    """Takes a chunked body as it comes; extensions and trailers are left out (RFC 9110, 6.5.1).
+    """Takes a chunked body as it comes; extensions and trailers are left out (RFC 9110, 6.5.1)."""
 
-    `is_whole` is set at its end, `has_more` when a message followed it, and `has_garbage` when
-    something else did.
-    """
-
-    __slots__ = ("_parser", "_parts", "has_garbage", "has_more", "is_whole")
+    __slots__ = ("_found", "_parser", "has_garbage")
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self.is_whole = False
-        self.has_more = False
-        self.has_garbage = False
-        self._parser = httptools.HttpResponseParser(self)
+        # Beside this one: the parser refers to it, and both would wait for a collection.
+        self._found = _Found()
+        self._parser = httptools.HttpResponseParser(self._found)
         self._parser.feed_data(_HEAD)
+        self.has_garbage = False
+        """Whether something that is no message followed it."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its end came."""
+        return self._found.is_whole
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a message followed it."""
+        return self._found.has_more
 
     def feed(self, data: bytes) -> bytes:
         """Return the content of what came. Raises ChunksRefused."""
+        found = self._found
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            if not self.is_whole:
+            if not found.is_whole:
                 raise ChunksRefused(str(error)) from error
             self.has_garbage = True
-        parts, self._parts = self._parts, []
+        parts, found.parts = found.parts, []
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    # What httptools calls.
+
+class _Found:
+    """What httptools found."""
+
+    __slots__ = ("has_more", "is_whole", "parts")
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.is_whole = self.has_more = False
 
     def on_message_begin(self) -> None:
-        """Note a second message: of the first one the parser has told in `__init__`."""
+        """Note a second message: the first one is what the decoder begins with."""
         self.has_more = self.is_whole
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the content."""
         if not self.is_whole:
-            self._parts.append(body)
+            self.parts.append(body)
 
     def on_message_complete(self) -> None:
         """Note the end."""

@@ -74,14 +74,21 @@ class ClientLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Give everything back."""
         self._is_lost = True
-        self.timer.stop()
-        self._guard.stop()
-        self.engine.forget(self)
+        self.let_go()
         self.engine.shares.remove(self)
         if self._exchange is not None:
             exchange, self._exchange = self._exchange, None
             exchange.abandon()
         release(self.transport)
+
+    def let_go(self) -> None:
+        """Be none of the engine's, and keep nothing that refers to this.
+
+        Else it would not be gone with its last user, but wait for a collection.
+        """
+        self.timer.stop()
+        self._guard.stop()
+        self.engine.forget(self)
 
     @property
     def is_idle(self) -> bool:

@@ -76,12 +76,12 @@ class FastConnection(ClientLink):
         self._pending = pending
         self.timer.set(deadline)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Give everything back."""
+    def let_go(self) -> None:
+        """Take nothing more."""
+        super().let_go()
         if self._working is not None:
             self._working.cancel()
-            self._working = None
-        super().connection_lost(exc)
+        self._working = self._quick = None
 
     # What comes.
 
@@ -383,12 +383,7 @@ class FastConnection(ClientLink):
         if self.transport.is_closing():
             return
         rest, self._pending = self._pending, b""
-        self.engine.forget(self)
-        if self._working is not None:
-            self._working.cancel()
-            self._working = None
-        self.timer.stop()
-        self._guard.stop()
+        self.let_go()
         successor = self.engine.make_successor(self)
         if not self.transport.is_reading():
             self.transport.resume_reading()

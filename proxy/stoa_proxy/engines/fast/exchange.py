@@ -155,8 +155,7 @@ class Exchange:
             refusal = self._engine.pipeline.finish(self._context, self.upload.refusal)
             self._answer(refusal, is_last=True)
         elif self._call is not None:
-            call = self._call
-            call.abort()
+            self._call.abort()
             self._follow(self._attempts.next(UpstreamFailed("no-answer")))
 
     def refuse_slow_body(self) -> None:
@@ -382,8 +381,9 @@ class Exchange:
     def _give_back(self) -> None:
         """Leave all counts, and give the connection to the upstream back."""
         self._stop_pace()
-        if self._call is not None:
-            self._call.end()
+        call, self._call = self._call, None  # it refers to this: both would be garbage
+        if call is not None:
+            call.end()
         self._leave_upstream()
         if self._context is not None:
             self._engine.request_shares.leave(self._context, self._link.client_address)

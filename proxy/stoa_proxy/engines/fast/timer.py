@@ -41,6 +41,7 @@ class LazyTimer:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+        self._expire = _nothing
 
     def _start(self, deadline: float) -> None:
         self._rings = deadline
@@ -53,3 +54,7 @@ class LazyTimer:
             self._expire()
         elif self.deadline < math.inf:
             self._start(self.deadline)
+
+
+def _nothing() -> None:
+    """Do nothing: it is over."""

@@ -36,7 +36,8 @@ class FastUpstream(Reader):
     """Reads one connection; what comes while nobody has asked makes it unfit for requests."""
 
     def __init__(self, connection: UpstreamConnection) -> None:
-        self.connection = connection
+        # Not the connection, which refers to this: together they would wait for a collection.
+        self._protocol = connection.protocol
         self.transport = connection.transport
         self.write = connection.transport.write
         self.writelines = connection.transport.writelines
@@ -59,7 +60,7 @@ class FastUpstream(Reader):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whose request was sent on it, and aiohttp's protocol, which counts it."""
         self.is_fit = False
-        self.connection.protocol.connection_lost(exc)
+        self._protocol.connection_lost(exc)
         receiver = self.receiver
         if receiver is not None:
             try:

@@ -198,11 +198,13 @@ class Policy:
         """Its id, its period and the requests that it allows in one; None for what is no quota."""
         return None
 
-    def preflight_filter(self, head: RequestHead) -> Respond | None:
+    def preflight_filter(self, head: RequestHead, states: PolicyStates) -> Respond | None:
         """Refuse a CORS preflight, or let it pass (None). Runs before `preflight`."""
         return None
 
-    def preflight(self, head: RequestHead, methods: Sequence[str]) -> Respond | None:
+    def preflight(
+        self, head: RequestHead, methods: Sequence[str], states: PolicyStates
+    ) -> Respond | None:
         """Respond to a CORS preflight for routes that accept `methods`."""
         return None
 

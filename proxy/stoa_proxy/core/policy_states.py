@@ -7,7 +7,7 @@ table is swapped.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.metrics import Kind, Merge, Read
@@ -43,6 +43,34 @@ class PolicyState:
         A state that counts requests returns one that says the same, and counts nothing.
         """
         return self
+
+
+class OutcomeCounts(PolicyState):
+    """How often policies of a type did each of a few things, as one counter.
+
+    Subclasses name it: `metric` and its `text`, and the `label` that has one of `outcomes`. Whoever
+    counts does `counts[outcome] += 1`.
+    """
+
+    metric: ClassVar[str]
+    text: ClassVar[str]
+    label: ClassVar[str]
+    outcomes: ClassVar[tuple[str, ...]]
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.counts = dict.fromkeys(self.outcomes, 0)
+
+    def families(self) -> Iterable[MetricFamily]:
+        """Return the counter, with a series for each outcome."""
+        return [MetricFamily("counter", self.metric, self.text, self._read)]
+
+    def _read(self) -> list[tuple[dict[str, str], float]]:
+        return [({self.label: name}, count) for name, count in self.counts.items()]
+
+    def preview(self) -> OutcomeCounts:
+        """Return one that counts for nobody."""
+        return type(self)(self.clock)
 
 
 S = TypeVar("S", bound=PolicyState)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stoa_proxy.core.policy import Policy, PolicyContext
+from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.http.heads import RequestHead
 
@@ -24,7 +25,7 @@ _REFUSAL = problem(
 class WithheldPolicy(Policy):
     """Refuses every request, preflights included."""
 
-    def preflight_filter(self, head: RequestHead) -> Respond:
+    def preflight_filter(self, head: RequestHead, states: PolicyStates) -> Respond:
         """Refuse a preflight."""
         return _REFUSAL
 

@@ -20,6 +20,7 @@ from dataclasses import replace
 
 from stoa_proxy.core import match as matching
 from stoa_proxy.core.backend import Backend, Upstream
+from stoa_proxy.core.body_limit import BodyRefusals, LargeBody
 from stoa_proxy.core.counters import RateCounters
 from stoa_proxy.core.exchange import (
     Decision,
@@ -147,7 +148,7 @@ class Pipeline(RequestEnds):
         if not path.is_plain:
             refuse_doubt(path, host, match, table, head)
         if is_preflight(head):
-            response = answer_preflight(head, match, table)
+            response = answer_preflight(head, match, table, self.states)
             if response is not None:
                 return response
         context = self.make_context(head, path, host, match, table)
@@ -370,6 +371,8 @@ class Pipeline(RequestEnds):
     def finish(self, context: RequestContext, response: Respond) -> Respond:
         """Return a response of our own after `response_filter`."""
         self.usage.count_once(context, response.status, sent=len(response.body))
+        if isinstance(response, LargeBody):
+            self.states.of(BodyRefusals).counts[response.found] += 1
         if context.api.loggers:
             self.end_request(context, response.status)
         headers = tuple(self.response_filter(context, response.headers, response.status))

@@ -27,6 +27,7 @@ from stoa_proxy.core.policy import (
     Unavailable,
     Wrap,
 )
+from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.core.retries import RetryRules
 from stoa_proxy.core.table import RoutingTable
@@ -150,11 +151,13 @@ class _TracedPolicy(Policy):
     def retry_rules(self) -> RetryRules | None:
         return self._policy.retry_rules()
 
-    def preflight_filter(self, head: RequestHead) -> Respond | None:
-        return self._ask("preflight", lambda: self._policy.preflight_filter(head))
+    def preflight_filter(self, head: RequestHead, states: PolicyStates) -> Respond | None:
+        return self._ask("preflight", lambda: self._policy.preflight_filter(head, states))
 
-    def preflight(self, head: RequestHead, methods: Sequence[str]) -> Respond | None:
-        return self._ask("preflight", lambda: self._policy.preflight(head, methods))
+    def preflight(
+        self, head: RequestHead, methods: Sequence[str], states: PolicyStates
+    ) -> Respond | None:
+        return self._ask("preflight", lambda: self._policy.preflight(head, methods, states))
 
     def request_filter(self, context: PolicyContext) -> Respond | None:
         return self._ask("request", lambda: self._policy.request_filter(context), context)

@@ -15,8 +15,18 @@ from stoa_proxy.core.policy import (
     Repeat,
     always_public,
 )
+from stoa_proxy.core.policy_states import OutcomeCounts
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.policies.parsing import check_keys, is_token, read_bool
+
+
+class KeyRefusals(OutcomeCounts):
+    """Requests without a good key, by what was wrong."""
+
+    metric = "stoa_key_refusals_total"
+    text = "Requests without a good API key, by what was wrong."
+    label = "reason"
+    outcomes = ("ambiguous", "missing", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +71,12 @@ class ApiKey(Policy):
         keys = self._find_keys(context)
         if len(keys) > 1:
             # Which of two is meant is a guess, and guesses get past checks.
+            context.states.of(KeyRefusals).counts["ambiguous"] += 1
             detail = f"'{self.name}' is sent more than once."
             return problem(400, "Bad request", detail, kind="credential-ambiguous")
         consumer = context.find_consumer(keys[0]) if keys and keys[0] else None
         if consumer is None:
+            context.states.of(KeyRefusals).counts["unknown" if keys else "missing"] += 1
             detail = (
                 "The API key is not known." if keys else f"An API key in '{self.name}' is needed."
             )
@@ -115,4 +127,5 @@ POLICY = PolicyType(
     statuses=(400, 401),
     is_single=True,
     is_public=always_public,
+    states=(KeyRefusals,),
 )

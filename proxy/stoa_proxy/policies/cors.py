@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
+from stoa_proxy.core.policy_states import OutcomeCounts, PolicyStates
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.foundation.units import parse_duration
 from stoa_proxy.http.heads import Header, RequestHead, without
@@ -23,6 +24,24 @@ _CORS_HEADERS = frozenset(
         "access-control-allow-headers", "access-control-max-age",
     }
 )  # fmt: skip
+
+
+class Preflights(OutcomeCounts):
+    """Preflights that were answered, by whether their origin has leave."""
+
+    metric = "stoa_cors_preflights_total"
+    text = "Preflights that were answered, by whether their origin may read responses."
+    label = "origin"
+    outcomes = ("allowed", "other")
+
+
+class CrossOriginRequests(OutcomeCounts):
+    """Responses to pages of other origins, by whether their origin may read them."""
+
+    metric = "stoa_cors_responses_total"
+    text = "Responses to requests with an Origin, by whether it may read them."
+    label = "origin"
+    outcomes = ("allowed", "other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +63,25 @@ class Cors(Policy):
         """Replace the upstream's CORS headers by the policy's."""
         headers[:] = without(headers, _CORS_HEADERS)
         headers += self._origin_headers(context.head)
-        if self.expose and context.head.value("origin") is not None:
+        origin = context.head.value("origin")
+        if origin is None:
+            return
+        if self.expose:
             headers.append(("Access-Control-Expose-Headers", ", ".join(self.expose)))
+        context.states.of(CrossOriginRequests).counts[self._outcome(origin)] += 1
 
-    def preflight(self, head: RequestHead, methods: Sequence[str]) -> Respond:
+    def preflight(self, head: RequestHead, methods: Sequence[str], states: PolicyStates) -> Respond:
         """Respond with 204; the headers say whether the origin may go on."""
         headers = self._origin_headers(head)
-        if len(headers) > 1 or "*" in self.origins:
+        outcome = self._outcome(head.value("origin"))
+        states.of(Preflights).counts[outcome] += 1
+        if outcome == "allowed":
             headers += self._permissions(head, methods)
         headers.append(("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers"))
         return Respond(204, tuple(headers))
+
+    def _outcome(self, origin: str | None) -> str:
+        return "allowed" if "*" in self.origins or origin in self.origins else "other"
 
     def _permissions(self, head: RequestHead, methods: Sequence[str]) -> list[Header]:
         allowed = [method for method in methods if not self.methods or method in self.methods]
@@ -126,4 +154,5 @@ POLICY = PolicyType(
     '"credentials"?: bool, "maxAge"?: duration}`',
     is_single=True,
     is_public=always_public,
+    states=(Preflights, CrossOriginRequests),
 )

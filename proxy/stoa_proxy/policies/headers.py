@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
+from stoa_proxy.core.policy_states import OutcomeCounts
 from stoa_proxy.http.heads import Header, Headers, without
 from stoa_proxy.policies.parsing import (
     check_header_bounds,
@@ -16,12 +17,26 @@ from stoa_proxy.policies.parsing import (
 )
 
 
+class EditedHeads(OutcomeCounts):
+    """Heads that `headers` had something to do with, by their direction."""
+
+    metric = "stoa_headers_edited_total"
+    text = "Heads that a policy `headers` edited, by their direction."
+    label = "side"
+    outcomes = ("request", "response")
+
+
 @dataclass(frozen=True, slots=True)
 class HeaderChanges:
     """Changes of one direction: `removed` (lower case names) first, then `added` at the end."""
 
     removed: frozenset[str] = frozenset()
     added: Headers = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.removed and not self.added
 
     def apply(self, headers: list[Header]) -> None:
         """Edit `headers` in place."""
@@ -39,11 +54,15 @@ class HeaderEdits(Policy):
 
     def upstream_request_filter(self, context: PolicyContext, headers: list[Header]) -> None:
         """Edit what the upstream gets."""
-        self.request.apply(headers)
+        if not self.request.is_empty:
+            self.request.apply(headers)
+            context.states.of(EditedHeads).counts["request"] += 1
 
     def response_filter(self, context: PolicyContext, headers: list[Header]) -> None:
         """Edit what the client gets, responses of the gateway itself included."""
-        self.response.apply(headers)
+        if not self.response.is_empty:
+            self.response.apply(headers)
+            context.states.of(EditedHeads).counts["response"] += 1
 
 
 def parse_headers(policy_id: str, config: Mapping[str, object]) -> HeaderEdits:
@@ -89,4 +108,5 @@ POLICY = PolicyType(
     "hop-by-hop headers, Host, Content-Length, Expect, Via, `Sec-WebSocket-*` and claims of "
     "identity are refused",
     is_public=_is_public,
+    states=(EditedHeads,),
 )

@@ -14,6 +14,7 @@ from stoa_proxy.core.policy import (
     Repeat,
     always_public,
 )
+from stoa_proxy.core.policy_states import OutcomeCounts, PolicyStates
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.foundation.address_guard import Network, NetworkSet, unmap
 from stoa_proxy.http.heads import RequestHead
@@ -21,6 +22,15 @@ from stoa_proxy.policies.parsing import check_keys, read_strings
 
 # IPv4 addresses as IPv6 sockets show them (RFC 4291, 2.5.5.2).
 _MAPPED = IPv6Network("::ffff:0:0/96")
+
+
+class AddressRefusals(OutcomeCounts):
+    """What `ip_filter` refused: requests, and preflights of browsers."""
+
+    metric = "stoa_ip_filter_refusals_total"
+    text = "Requests and preflights from addresses that may not call."
+    label = "of"
+    outcomes = ("request", "preflight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +49,19 @@ class IpFilter(Policy):
         object.__setattr__(self, "_allowed", NetworkSet(self.allow))
         object.__setattr__(self, "_denied", NetworkSet(self.deny))
 
-    def preflight_filter(self, head: RequestHead) -> Respond | None:
+    def preflight_filter(self, head: RequestHead, states: PolicyStates) -> Respond | None:
         """Refuse a preflight with 403, as the request that it asks for would be."""
-        return None if self.admits(head.client_address) else _refuse_address()
+        return self._check(head, states, "preflight")
 
     def request_filter(self, context: PolicyContext) -> Respond | None:
         """Refuse with 403, also a client without an address."""
-        return None if self.admits(context.head.client_address) else _refuse_address()
+        return self._check(context.head, context.states, "request")
+
+    def _check(self, head: RequestHead, states: PolicyStates, what: str) -> Respond | None:
+        if self.admits(head.client_address):
+            return None
+        states.of(AddressRefusals).counts[what] += 1
+        return _refuse_address()
 
     @property
     def header_names(self) -> frozenset[str]:
@@ -104,4 +120,5 @@ POLICY = PolicyType(
     "of the connection, `deny` wins, an empty `allow` is everybody",
     statuses=(403,),
     is_public=always_public,
+    states=(AddressRefusals,),
 )

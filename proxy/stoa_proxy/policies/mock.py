@@ -6,11 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
+from stoa_proxy.core.policy_states import OutcomeCounts
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.policies.parsing import check_header_bounds, check_keys, read_header_map
 
 # RFC 9110, 15.3.5, 15.3.6, 15.4.5: these end with their head.
 _BODILESS = frozenset({204, 205, 304})
+
+
+class MockResponses(OutcomeCounts):
+    """Responses of `mock`, by the first digit of their status."""
+
+    metric = "stoa_mock_responses_total"
+    text = "Responses of `mock`, by the first digit of their status."
+    label = "status"
+    outcomes = ("2xx", "3xx", "4xx", "5xx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +31,7 @@ class Mock(Policy):
 
     def request_filter(self, context: PolicyContext) -> Respond | None:
         """Respond."""
+        context.states.of(MockResponses).counts[f"{self.response.status // 100}xx"] += 1
         return self.response
 
 
@@ -54,4 +65,5 @@ POLICY = PolicyType(
     "`text/plain` unless a header says otherwise",
     is_single=True,
     is_public=always_public,
+    states=(MockResponses,),
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from stoa_proxy.core.body_limit import refuse_large_body, stricter_limit
+from stoa_proxy.core.body_limit import BodyRefusals, refuse_large_body, stricter_limit
 from stoa_proxy.core.policy import (
     Phase,
     Policy,
@@ -33,7 +33,7 @@ class RequestSize(Policy):
         length = context.head.value("content-length")
         # The framing has let digits pass only (RFC 9112, 6.3).
         if length is not None and int(length) > self.maximum:
-            return refuse_large_body(self.maximum)
+            return refuse_large_body(self.maximum, found="announced")
         context.max_body = stricter_limit(context.max_body, self.maximum)
         return None
 
@@ -67,4 +67,5 @@ POLICY = PolicyType(
     '`{"max": size}`; 413 above it, by Content-Length and while a body streams',
     statuses=(413,),
     is_public=always_public,
+    states=(BodyRefusals,),
 )

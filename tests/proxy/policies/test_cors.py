@@ -8,11 +8,12 @@ from typing import Any
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.http.heads import Headers, RequestHead, lower_names
 from stoa_proxy.policies.cors import parse_cors
 
 from tests.laws import examples
-from tests.proxy.conftest import Api, Upstream
+from tests.proxy.conftest import Api, FakeClock, Upstream
 
 ORIGINS = ["https://app.test", "https://other.test:8443", "http://app.test", "null"]
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "patch"]
@@ -121,7 +122,9 @@ def test_a_browser_sends_what_the_policy_allows_and_nothing_else(
     sent = [("Origin", asked.origin), ("Access-Control-Request-Method", asked.method)]
     if asked.names:
         sent.append(("Access-Control-Request-Headers", ",".join(asked.names)))
-    answer = parse_cors("p", config).preflight(head_of("OPTIONS", *sent), methods)
+    answer = parse_cors("p", config).preflight(
+        head_of("OPTIONS", *sent), methods, PolicyStates(FakeClock())
+    )
     assert passes_preflight(answer.status, answer.headers, asked) == is_meant(
         config, methods, asked
     )

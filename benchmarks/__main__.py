@@ -13,7 +13,7 @@ ALL = (
     "proxy_swap", "kong", "gravitee", "webmethods", "stoa_limit", "hostile_documents", "idle",
     "remote_catalog", "fleet", "fleet_pull", "fleet_silence", "openapi_conversion",
     "proxy_peers", "proxy_bodies", "proxy_table", "proxy_memory", "authz", "formatting", "workers",
-    "proxy_latency",
+    "proxy_latency", "proxy_usage",
 )  # fmt: skip
 
 

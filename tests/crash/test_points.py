@@ -40,7 +40,7 @@ async def test_a_second_start_converges_after_a_kill(
         first = await world.apply()
         assert {o.status for r in first.reports for o in r.outcomes} == {Status.APPLIED}
         world.write_second()
-        code, said = await world.run("-m", "tests.crash.points", point, *world.arguments())
+        code, said = await world.run("tests.crash.points", point, *world.arguments())
         assert code == -signal.SIGKILL, f"it was not killed at {point}:\n{said}"
         await world.start_again()
         await world.check()
@@ -57,8 +57,8 @@ async def test_a_process_that_is_killed_on_a_broken_revision_keeps_what_was_live
         before = await world.admin("GET", "/apis")
         for name in ("stays", "goes"):
             world.catalog.write(f"tenants/acme/apis/{name}/api.yaml", "kind: API\nspec: [\n")
-        await world.run("-m", "tests.crash.points", "observed", *world.arguments())
-        await world.run("-m", "stoa_gitops", *world.arguments())
+        await world.run("tests.crash.points", "observed", *world.arguments())
+        await world.run("stoa_gitops", *world.arguments())
         assert await world.admin("GET", "/apis") == before
         assert "last-good.json" in {path.name for path in world.state.iterdir()}
         assert json.loads((world.state / "last-good.json").read_text())["owner"] == "crashing"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +19,9 @@ from stoa_gitops.operations.plan import plan_gateways
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile.lease import TTL
 from stoa_gitops.reconcile.selection import EVERYTHING
+from tests.children import environment, run_in_turn
 from tests.e2e.catalogs import MAY_BE_EMPTY, CatalogFolder
 from tests.e2e.gateways import TOKEN, document
-from tests.e2e.running import environment
 
 BACKEND = "http://backend.example.org"
 LIMIT = "  policies:\n    - {type: rate_limit, config: {requests: %d, window: 1m}}\n"
@@ -110,21 +107,13 @@ class World:
         ]  # fmt: skip
 
     async def run(self, *command: str) -> tuple[int, str]:
-        """Run a child of Python to its end; return its exit code and what it said."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment(**SECRETS),
-        )
-        said, _ = await asyncio.wait_for(process.communicate(), 300)
-        return process.returncode or 0, said.decode()
+        """Run `python -m COMMAND` to its end; return its exit code and what it said."""
+        done = await run_in_turn(*command, env=environment(**SECRETS))
+        return done.returncode, done.stdout + done.stderr
 
     async def start_again(self) -> None:
         """Start a second time, as it is meant to be started; it must converge."""
-        code, said = await self.run("-m", "stoa_gitops", *self.arguments())
+        code, said = await self.run("stoa_gitops", *self.arguments())
         assert code == 0, said
 
     async def apply(self) -> ReportSet:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+
+from tests.children import Child, environment, fork, run_in_turn
 
 T = TypeVar("T")
 DEADLINE = 90.0
@@ -32,17 +33,11 @@ async def until(look: Callable[[], Awaitable[T | None]], what: str) -> T:
     raise AssertionError(f"waited {DEADLINE:.0f} s in vain for {what}")
 
 
-def environment(**extra: str) -> dict[str, str]:
-    """The environment of a child: ours without what would steer the program, plus `extra`."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("STOA_") and k != "NO_COLOR"}
-    return {**kept, **extra}
-
-
 @dataclass
 class Running:
     """A process that is up: `gateway` and `control` are base URLs."""
 
-    process: asyncio.subprocess.Process
+    process: Child
     state: Path
     log: Path
     gateway: str
@@ -70,6 +65,7 @@ class Running:
 
 
 def command(*arguments: str) -> list[str]:
+    """The command line started as people start it, for what is about the start or the streams."""
     return [sys.executable, "-m", "stoa_gitops", *arguments]
 
 
@@ -86,24 +82,17 @@ async def running(  # type: ignore[no-untyped-def]
     """Start `run`, wait until it is ready, and stop it with SIGTERM at the end.
 
     It takes free ports but for the address of `control` where one is given. stdout goes into the
-    log like stderr, or to a file descriptor; `program` is a module with its first arguments.
+    log like stderr, or to a file descriptor; `program` is a module with its first arguments. It
+    has a start of milliseconds: see tests/children.py.
     """
     log = state.parent / f"{state.name}.log"
     with log.open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", *program),
-            *(
-                "run",
-                "--catalog",
-                str(catalog),
-                "--state",
-                str(state),
-                "--control-listen",
-                control,
-                "--gateway-listen",
-                "127.0.0.1:0",
-                *arguments,
-            ),
+        process = fork(
+            *program,
+            "run",
+            *("--catalog", str(catalog), "--state", str(state)),
+            *("--control-listen", control, "--gateway-listen", "127.0.0.1:0"),
+            *arguments,
             stdout=stderr if stdout is None else stdout,
             stderr=stderr,
             env=environment(**variables),
@@ -116,7 +105,7 @@ async def running(  # type: ignore[no-untyped-def]
             await asyncio.wait_for(process.wait(), DEADLINE)
 
 
-async def _ready(process: asyncio.subprocess.Process, state: Path, log: Path) -> Running:
+async def _ready(process: Child, state: Path, log: Path) -> Running:
     async def look() -> Running | None:
         assert process.returncode is None, f"it ended with {process.returncode}:\n{log.read_text()}"
         try:
@@ -139,13 +128,5 @@ async def run_command(
     *arguments: str, cwd: Path | None = None, **variables: str
 ) -> tuple[int, str, str]:
     """Run a command to its end; return exit code, stdout and stderr."""
-    process = await asyncio.create_subprocess_exec(
-        *command(*arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=cwd,
-        env=environment(**variables),
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 2 * DEADLINE)
-    return process.returncode or 0, out.decode(), err.decode()
+    done = await run_in_turn("stoa_gitops", *arguments, cwd=cwd, env=environment(**variables))
+    return done.returncode, done.stdout, done.stderr

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.children import environment
 from tests.e2e.catalogs import CatalogFolder
 from tests.e2e.gateways import TOKEN, data_plane
-from tests.e2e.running import command, environment, run_command
+from tests.e2e.running import command, run_command
 from tests.e2e.test_gateways import ENV, catalog_for, where
 
 _PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 24, 1, 2

@@ -22,7 +22,8 @@ from stoa_gitops.model.conditions import Condition, ConditionStatus
 from stoa_gitops.model.keys import Key
 from stoa_gitops.store import AuditEntry, Scope, Store
 from stoa_gitops.store.sqlite import SqliteStore
-from tests.e2e.running import DEADLINE, command, environment
+from tests.children import environment
+from tests.e2e.running import DEADLINE, command
 from tests.unit.store.world import BILLING, CRM, NOW, SCOPE, entry, outcome, record
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas/output"

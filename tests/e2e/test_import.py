@@ -15,7 +15,8 @@ from aiohttp import web
 
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.main import main
-from tests.e2e.running import command, environment, running
+from tests.children import environment
+from tests.e2e.running import command, running
 from tests.e2e.test_bad_input import without_rights
 
 ROOT = Path(__file__).resolve().parents[2]

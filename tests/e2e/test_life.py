@@ -26,9 +26,10 @@ from stoa_gitops.daemon.listeners import Address
 from stoa_gitops.daemon.process import Process, ProcessOptions
 from stoa_gitops.daemon.supervisor import BackgroundFailed
 from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher
+from tests.children import environment
 from tests.e2e.catalogs import CatalogFolder, upstream
 from tests.e2e.gateways import TOKEN, data_plane, document
-from tests.e2e.running import DEADLINE, Running, command, environment, run_command, running, until
+from tests.e2e.running import DEADLINE, Running, command, run_command, running, until
 from tests.e2e.test_gateways import catalog_for
 from tests.streams import stream_server
 

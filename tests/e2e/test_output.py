@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.children import environment
 from tests.e2e.catalogs import CatalogFolder, upstream
 from tests.e2e.gateways import TOKEN, data_plane
-from tests.e2e.running import DEADLINE, command, environment, running
+from tests.e2e.running import DEADLINE, command, running
 from tests.e2e.test_gateways import catalog_for, where
 
 FULL = Path("/dev/full")

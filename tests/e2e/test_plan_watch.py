@@ -15,9 +15,10 @@ from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.main import main
 from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.operations.saved_plan import load_plan
+from tests.children import environment
 from tests.e2e.catalogs import CatalogFolder
 from tests.e2e.gateways import data_plane
-from tests.e2e.running import DEADLINE, command, environment, run_command
+from tests.e2e.running import DEADLINE, command, run_command
 from tests.e2e.test_gateways import ENV, catalog_for, where
 
 

@@ -15,7 +15,9 @@ import httpx
 import pytest
 
 from stoa_gitops.cli.exits import Exit
-from tests.e2e.running import Running, command, environment, running
+from tests import children
+from tests.children import environment
+from tests.e2e.running import Running, running
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "hunter2-of-the-query"
@@ -39,13 +41,8 @@ spec:
 def run(
     state: Path, *arguments: str, of: str = "snapshots", **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(of, *arguments, "--state", str(state)),
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = ("stoa_gitops", of, *arguments, "--state", str(state))
+    return children.run(*words, env=environment(**variables))
 
 
 async def ask(process: Running, path: str, token: str, method: str = "GET") -> httpx.Response:

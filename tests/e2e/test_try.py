@@ -12,7 +12,8 @@ import pytest
 
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.main import main
-from tests.e2e.running import command, environment, running
+from tests.children import environment
+from tests.e2e.running import command, running
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "a-key-of-the-test"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import os
+import ssl
 from collections.abc import Generator
+from typing import Any
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -27,6 +31,27 @@ settings.register_profile(
 settings.register_profile("suite", settings.get_profile("full"), max_examples=SUITE)
 settings.register_profile("quick", settings.get_profile("full"), max_examples=QUICK)
 settings.load_profile("suite")
+
+
+def _shared_trust(
+    verify: ssl.SSLContext | str | bool = True, cert: Any = None, trust_env: bool = True
+) -> ssl.SSLContext:
+    """Stand in for `httpx.create_ssl_context`: read the authorities of the machine once.
+
+    httpx reads them for each client, also for one that never speaks TLS: 20 ms of CPU.
+    """
+    if verify is not True or cert is not None:
+        return httpx.create_ssl_context(verify, cert, trust_env)
+    named = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    return _read_trust(named if trust_env else None)
+
+
+@functools.cache
+def _read_trust(named: tuple[str | None, str | None] | None) -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=named is not None)
+
+
+httpx._transports.default.create_ssl_context = _shared_trust
 
 
 def pytest_runtest_teardown() -> None:

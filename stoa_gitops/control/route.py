@@ -76,7 +76,8 @@ class ApiRequest(Generic[QueryT, BodyT]):
         return own if own is not None else asked
 
 
-@dataclass(frozen=True, slots=True)
+# By identity: a schema has no hash, and routes have one.
+@dataclass(frozen=True, slots=True, eq=False)
 class Raw:
     """A response that is no View: its media type, and its JSON Schema if it is JSON."""
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from aiohttp import web
 
@@ -75,6 +78,25 @@ async def test_responses_that_alternate_are_not_believed_until_they_stop() -> No
         (checked,) = await Prober(base_url, QUICK).check([outcome(Probe("/x"))])
     assert checked.status is Status.APPLIED
     assert len(asked) == 5 + 3
+
+
+@pytest.mark.parametrize(("scheme", "times"), [("http", 0), ("https", 1)])
+async def test_whom_to_trust_is_read_once_and_where_it_matters(
+    scheme: str, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    load = ssl.SSLContext.load_verify_locations
+
+    def counting(context: ssl.SSLContext, *where: Any, **named: Any) -> None:
+        read.append(where)
+        load(context, *where, **named)
+
+    # Tests share what httpx reads.
+    monkeypatch.setattr("httpx._transports.default.create_ssl_context", httpx.create_ssl_context)
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", counting)
+    (checked,) = await impatient(f"{scheme}://127.0.0.1:9").check([outcome(Probe("/x"))])
+    assert "failed (ConnectError)" in checked.message
+    assert len(read) == times
 
 
 @pytest.mark.parametrize("status", [404, 302, 500])

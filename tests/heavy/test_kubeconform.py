@@ -17,7 +17,8 @@ import pytest
 
 from tests.heavy import manifests
 
-pytestmark = pytest.mark.heavy
+# One group: each worker would compile the tools for itself.
+pytestmark = [pytest.mark.heavy, pytest.mark.xdist_group("kubeconform")]
 
 VERSIONS = ("1.29.0", "1.37.0")
 SCHEMAS = "kubernetes-validate==1.37.0"

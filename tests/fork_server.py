@@ -26,6 +26,9 @@ from typing import Any, NoReturn
 
 PART = 1 << 16
 LOADED_LATE = (
+    "anyio._backends._asyncio",
+    "anyio.to_thread",
+    "apscheduler.executors.asyncio",
     "apscheduler.schedulers.asyncio",
     "git",
     "httpx",
@@ -35,6 +38,7 @@ LOADED_LATE = (
     "orjson",
     "rich.console",
     "ruamel.yaml",
+    "sniffio",
     "sqlite_utils",
     "uvloop",
     "watchfiles",
@@ -43,7 +47,7 @@ LOADED_LATE = (
 
 
 def load() -> None:
-    """Import all that a command may import."""
+    """Import all that a command may import, and make what is the same for each listener."""
     for package in ("stoa_gitops", "stoa_proxy", "stoa_bootstrap"):
         found = importlib.import_module(package)
         for module in pkgutil.walk_packages(found.__path__, f"{package}."):
@@ -52,6 +56,7 @@ def load() -> None:
                 importlib.import_module(module.name)
     for name in LOADED_LATE:
         importlib.import_module(name)
+    importlib.import_module("stoa_gitops.control.openapi").text()
 
 
 class Server:

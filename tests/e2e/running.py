@@ -18,6 +18,8 @@ import httpx
 from tests.children import Child, environment, fork, run_in_turn
 
 T = TypeVar("T")
+PROGRAM = ("stoa_gitops",)
+Process = Child | asyncio.subprocess.Process
 DEADLINE = 90.0
 """Seconds after which waiting is given up; generous, because machines are shared."""
 
@@ -37,7 +39,7 @@ async def until(look: Callable[[], Awaitable[T | None]], what: str) -> T:
 class Running:
     """A process that is up: `gateway` and `control` are base URLs."""
 
-    process: Child
+    process: Process
     state: Path
     log: Path
     gateway: str
@@ -75,28 +77,35 @@ async def running(  # type: ignore[no-untyped-def]
     state: Path,
     *arguments: str,
     stdout: int | None = None,
-    program: tuple[str, ...] = ("stoa_gitops",),
+    program: tuple[str, ...] = PROGRAM,
     control: str = "127.0.0.1:0",
     **variables: str,
 ):
     """Start `run`, wait until it is ready, and stop it with SIGTERM at the end.
 
     It takes free ports but for the address of `control` where one is given. stdout goes into the
-    log like stderr, or to a file descriptor; `program` is a module with its first arguments. It
-    has a start of milliseconds: see tests/children.py.
+    log like stderr, or to a file descriptor; `program` is a module with its first arguments.
     """
     log = state.parent / f"{state.name}.log"
     with log.open("wb") as stderr:
-        process = fork(
+        words = (
             *program,
             "run",
             *("--catalog", str(catalog), "--state", str(state)),
             *("--control-listen", control, "--gateway-listen", "127.0.0.1:0"),
             *arguments,
-            stdout=stderr if stdout is None else stdout,
-            stderr=stderr,
-            env=environment(**variables),
         )
+        streams: dict[str, Any] = {
+            "stdout": stderr if stdout is None else stdout,
+            "stderr": stderr,
+            "env": environment(**variables),
+        }
+        process: Process
+        if program == PROGRAM:
+            process = fork(*words, **streams)
+        else:
+            # It changes what the program will import, which the server has imported.
+            process = await asyncio.create_subprocess_exec(sys.executable, "-m", *words, **streams)
     try:
         yield await _ready(process, state, log)
     finally:
@@ -105,7 +114,7 @@ async def running(  # type: ignore[no-untyped-def]
             await asyncio.wait_for(process.wait(), DEADLINE)
 
 
-async def _ready(process: Child, state: Path, log: Path) -> Running:
+async def _ready(process: Process, state: Path, log: Path) -> Running:
     async def look() -> Running | None:
         assert process.returncode is None, f"it ended with {process.returncode}:\n{log.read_text()}"
         try:

@@ -18,7 +18,8 @@ LOOKS = 12
 """Cycles within which everything is seen: some makes read all of it each tenth time only."""
 
 QUICK = (1, 3)
-HEAVY = tuple(number for number in range(24) if number not in QUICK)
+LAST = 23
+HEAVY = tuple(number for number in range(LAST + 1) if number not in QUICK)
 
 
 async def settled(rig: Rig, specs: Mapping[Key, Mapping[str, Any]]) -> None:
@@ -72,6 +73,8 @@ async def test_a_plan_that_is_cut_off_leaves_nothing_behind_that_is_not_put_righ
     assert {one.status for one in outcomes} <= {Status.APPLIED, Status.FAILED, Status.BLOCKED}
     assert not is_cut() or any(one.status is not Status.APPLIED for one in outcomes)
     assert await rig.foreign_bytes() == foreign
+    if not is_cut() and taken in range(4, LAST):
+        return  # The plan had fewer writes, and what follows a whole one is tried with the last.
     # Whoever takes the commit back has what was there, and not half of something else.
     await settled(rig, rig.specs)
     assert await held(rig) == before

@@ -80,8 +80,10 @@ async def test_it_is_signalled_and_waited_for(tmp_path: Path) -> None:
     async def is_ready() -> bool | None:
         return (tmp_path / "ready").exists() or None
 
-    await until(is_ready, "the child")
-    child.terminate()
+    try:
+        await until(is_ready, "the child")
+    finally:
+        child.terminate()
     assert await asyncio.wait_for(child.wait(), 60) == -signal.SIGTERM
     child.kill()
     assert child.returncode == -signal.SIGTERM
@@ -92,9 +94,11 @@ async def test_it_has_nothing_of_another_one(tmp_path: Path) -> None:
     if sys.platform != "linux":
         pytest.skip("reads /proc")
     waiting = [fork(module(tmp_path, "waiting", READY), cwd=tmp_path) for _ in range(2)]
-    done = await run_in_turn(name, cwd=tmp_path)
+    try:
+        done = await run_in_turn(name, cwd=tmp_path)
+    finally:
+        for child in waiting:
+            child.kill()
+            await child.wait()
     # The fourth is that of the list itself.
     assert json.loads(done.stdout) == ["0", "1", "2", "3"]
-    for child in waiting:
-        child.kill()
-        await child.wait()

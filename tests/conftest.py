@@ -6,6 +6,7 @@ import functools
 import gc
 import logging
 import os
+import signal
 import ssl
 from collections.abc import Generator
 from typing import Any
@@ -15,6 +16,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.laws import FULL, QUICK, SUITE
+
+# What a shell starts in the background ignores Ctrl-C, and so would each process of a test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: machines are shared. On a developer's machine each run looks for new
 # counterexamples; CI tries the same examples each time, so that a change lands or not for what it

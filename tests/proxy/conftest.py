@@ -80,6 +80,9 @@ class FakeClock:
     def now(self) -> datetime:
         return self.start + timedelta(seconds=self.seconds - 1000.0)
 
+    def time_ns(self) -> int:
+        return (self.now() - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+
     def advance(self, seconds: float) -> None:
         self.seconds += seconds
 

@@ -33,12 +33,12 @@ def limit_headers(result: LimitResult) -> list[Header]:
     ]
 
 
-def limit_lines(result: LimitResult) -> bytes:
-    """Return what `limit_headers` does, as lines of a head, of which most are written once."""
+def limit_lines(result: LimitResult) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    """Return what `limit_headers` does, as parts of a head, of which most are written once."""
     _, limit, left, seconds, window, name = result
     before, between, after = _lines(name, limit, window, ceil(seconds))
     number = b"%d" % left
-    return b"%b%b%b%b%b" % (before, number, between, number, after)
+    return before, number, between, number, after
 
 
 # Of as many limits, and of as many seconds of them, as a gateway says of at one time.

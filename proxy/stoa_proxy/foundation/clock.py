@@ -18,12 +18,17 @@ class Clock(Protocol):
         """Return the wall clock, with a time zone."""
         ...
 
+    def time_ns(self) -> int:
+        """Return the wall clock as nanoseconds since 1970."""
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
 
     # Itself, without a call around it: it is asked several times for each request.
     monotonic = staticmethod(time.monotonic)
+    time_ns = staticmethod(time.time_ns)
 
     def now(self) -> datetime:
         """Return the wall clock in UTC."""

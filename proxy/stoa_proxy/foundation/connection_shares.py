@@ -163,11 +163,13 @@ class ConnectionShares(Generic[C]):
     def touch(self, connection: C) -> None:
         """Note that a connection's client sent something."""
         connections = self._all.connections
-        if connection in connections:  # else it is dropped, and not closed yet
+        try:
             connections.move_to_end(connection)
-            group = connections[connection]
-            if group is not None:
-                group.connections.move_to_end(connection)
+        except KeyError:
+            return  # it is dropped, and not closed yet
+        group = connections[connection]
+        if group is not None:
+            group.connections.move_to_end(connection)
 
     def replace(self, old: C, new: C, *, has_spoken: bool = True) -> None:
         """Count `new` in the place of `old`: the same connection with another protocol.

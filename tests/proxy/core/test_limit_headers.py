@@ -22,4 +22,4 @@ def test_lines_say_what_the_headers_say(
 ) -> None:
     result = LimitResult(True, limit, left, seconds, window, name)
     expected = "".join(f"{key}: {value}\r\n" for key, value in limit_headers(result))
-    assert limit_lines(result) == expected.encode()
+    assert b"".join(limit_lines(result)) == expected.encode()

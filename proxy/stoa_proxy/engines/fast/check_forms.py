@@ -103,8 +103,8 @@ class CheckPass(Pass):
 
     def encode(self, limit: LimitResult | None, date: DateHeader) -> bytes:
         """Return the response to a check that is counted with this result."""
-        lines = b"" if limit is None else limit_lines(limit)
-        return b"%b%bDate: %b\r\n\r\n" % (self.sent, lines, date.encoded())
+        lines = () if limit is None else limit_lines(limit)
+        return b"".join((self.sent, *lines, b"Date: ", date.encoded(), b"\r\n\r\n"))
 
 
 class DocumentPass(CheckPass):

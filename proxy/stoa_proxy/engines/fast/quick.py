@@ -9,12 +9,10 @@ that an upstream gets, and the headers of its responses. As soon as anything is 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from stoa_proxy.core.backend import Backend
 from stoa_proxy.core.exchange import RequestContext
-from stoa_proxy.core.limit_headers import RATE_HEADERS
 from stoa_proxy.core.match import select_route
 from stoa_proxy.core.model import Route
 from stoa_proxy.core.table import RoutingTable
@@ -29,16 +27,14 @@ from stoa_proxy.engines.fast.quick_heads import (
     read_usual,
     split_path,
 )
+from stoa_proxy.engines.fast.quick_responses import KnownResponses
 from stoa_proxy.engines.fast.quick_routes import Course, Pass, Place, RoutePlan, find_pass
-from stoa_proxy.engines.fast.response_head import WITHOUT_BODY, encode_head
-from stoa_proxy.engines.fast.response_reader import parse_response_head
-from stoa_proxy.errors import RequestRefused, UpstreamFailed
+from stoa_proxy.errors import RequestRefused
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http import framing
 from stoa_proxy.http.heads import (
     RequestHead,
     RequestTrace,
-    filter_response_headers,
     read_host,
     sanitize,
 )
@@ -111,7 +107,9 @@ class KnownRequest:
         if self._courses is None:
             return None
         found = self._courses.new.get(client) or self._courses.get(client)
-        return found if found is None or found.passed.holds(clock) else None
+        if found is None or found.passed.until is None or found.passed.holds(clock):
+            return found
+        return None
 
     def keep_course(self, client: str, passed: Pass) -> Course:
         """Keep, and return, what such requests of a client have in common."""
@@ -130,22 +128,6 @@ class KnownRequest:
         return b"%b %b HTTP/1.1\r\n" % (self.raw_method, target)
 
 
-@dataclass(slots=True)
-class KnownResponse:
-    """What is made of the head of an upstream's response.
-
-    `head` is that for the client, `sent` the same without its empty line, `has_limits` whether it
-    says something of limits, `size` the length of head and body together.
-    """
-
-    head: bytes
-    sent: bytes
-    status: int
-    size: int
-    start: int
-    has_limits: bool
-
-
 PassKey = tuple[Form, RoutePlan, str, tuple[bytes, ...]]
 
 
@@ -161,7 +143,7 @@ class QuickLane:
         self._requests: Recent[bytes, KnownRequest] = Recent()
         self._plans: dict[int, tuple[Route, RoutePlan | None]] = {}
         self._passes: Recent[PassKey, Pass] = Recent()
-        self._responses: Recent[bytes, KnownResponse] = Recent()
+        self.responses = KnownResponses(engine.date)
 
     def find(self, data: bytes, size: int) -> KnownRequest | None:
         """Return what is known of a request under the table of now; None for an unusual one.
@@ -245,15 +227,6 @@ class QuickLane:
         skipped = depth + sum(map(len, segments[:depth]))
         return match, plan, skipped
 
-    def find_response(self, head: bytes) -> KnownResponse | None:
-        """Return what is made of the head of a response, None where it is not usual."""
-        found = self._responses.new.get(head) or self._responses.get(head)
-        if found is None:
-            found = self._read_response(head)
-            if found is not None and len(head) <= LONGEST_KNOWN:
-                self._responses.keep(head, found)
-        return found
-
     def make_context(
         self, known: KnownRequest, client: str, table: RoutingTable, trace: RequestTrace | None
     ) -> RequestContext:
@@ -267,24 +240,6 @@ class QuickLane:
         context = self._pipeline.make_context(head, path, form.host, known.match, table)
         assert isinstance(context, RequestContext), "only routes that admit it have a plan"
         return context
-
-    def _read_response(self, raw: bytes) -> KnownResponse | None:
-        try:
-            head = parse_response_head(raw)
-        except UpstreamFailed:
-            return None
-        # Of what is 500 or above more is noted.
-        if not 200 <= head.status < 500 or head.status in WITHOUT_BODY:
-            return None
-        if head.length is None or head.is_last:
-            return None
-        headers = filter_response_headers(head.headers)
-        if not any(name.lower() == "date" for name, _ in headers):
-            return None  # it gets the date of its second
-        sent = encode_head(head.status, head.reason, headers, self._engine.date, "")
-        has_limits = any(name.lower() in RATE_HEADERS for name, _ in headers)
-        size = len(raw) + head.length
-        return KnownResponse(sent, sent[:-2], head.status, size, len(raw), has_limits)
 
 
 def _plan(route: Route, table: RoutingTable) -> RoutePlan | None:

@@ -237,28 +237,24 @@ class QuickExchange(WithoutBody):
         data, self._came = self._came, b""
         if not data:
             return  # the client has left
-        start = data.find(b"\r\n\r\n") + 4
-        known = self._lane.find_response(data[:start]) if start > 3 else None
-        link, limit = self._link, self._limit
-        if (
-            known is None
-            or known.size != len(data)
-            or link.is_write_paused
-            or (known.has_limits and limit is not None)
-        ):
+        place, link, limit = self._place, self._link, self._limit
+        assert place is not None
+        known = self._lane.responses.find(data, place)
+        if known is None or link.is_write_paused or (known.has_limits and limit is not None):
             link.carry(partial(self._tell, lambda receiver: receiver.receive(data)))
             return
+        body = data[known.start :]
         if limit is None and not link.is_closing:
-            response = known.head + data[start:]
+            response = known.head + body
         else:
-            lines = b"" if limit is None else limit_lines(limit)
+            lines = () if limit is None else limit_lines(limit)
             end = _LAST if link.is_closing else b"\r\n"
-            response = b"%b%b%b%b" % (known.sent, lines, end, data[start:])
+            response = b"".join((known.sent, *lines, end, body))
         if link.is_closing or link.ends_at_once:
             link.write(response)
         else:
             self._turn.responses.append((link.write, response))
-        self._complete(known.status, len(data) - start)
+        self._complete(known.status, len(body))
 
     def _complete(self, status: int, sent: int) -> None:
         """End a request whose response is sent."""

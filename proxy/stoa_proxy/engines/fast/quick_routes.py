@@ -18,6 +18,7 @@ from stoa_proxy.core.upstream_headers import NEVER_SENT
 from stoa_proxy.core.usage import counted_as
 from stoa_proxy.engines.complete.upstream.http1 import encode_head
 from stoa_proxy.engines.fast.quick_heads import Head, Recent
+from stoa_proxy.engines.fast.quick_responses import KnownResponse
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http.heads import without
 from stoa_proxy.http.trace_context import NAMES as TRACE_NAMES
@@ -36,10 +37,10 @@ class Place:
     """A backend as requests are sent to it.
 
     `base` is its path, `base_alone` the same where nothing follows, `key` what calls are counted
-    by.
+    by. `response` is what its last response began with.
     """
 
-    __slots__ = ("backend", "base", "base_alone", "key", "origin")
+    __slots__ = ("backend", "base", "base_alone", "key", "origin", "response")
 
     def __init__(self, tenant: str, backend: Backend) -> None:
         self.backend = backend
@@ -47,6 +48,7 @@ class Place:
         self.key = (tenant, backend.host, backend.port)
         self.base = backend.base_path.rstrip("/").encode()
         self.base_alone = backend.base_path.encode() or b"/"
+        self.response: KnownResponse | None = None
 
 
 class RoutePlan:

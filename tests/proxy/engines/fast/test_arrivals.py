@@ -17,6 +17,7 @@ from stoa_proxy.engines.complete.beginnings import Beginnings
 from stoa_proxy.engines.fast import arrival
 from stoa_proxy.engines.fast.connection import FastConnection
 from stoa_proxy.engines.fast.quick import QuickLane
+from stoa_proxy.engines.fast.quick_responses import KnownResponses
 
 from tests.proxy.conftest import Api, running
 from tests.proxy.engines.complete.test_connections import no_descriptors_left
@@ -284,7 +285,7 @@ async def test_an_error_of_ours_ends_one_connection(
             assert await exchange(api.gateway.port, CLOSE) == b""
         assert "unexpected error in a request" in caplog.text
         with monkeypatch.context() as patch:
-            patch.setattr(QuickLane, "find_response", lambda *_: 1 / 0)
+            patch.setattr(KnownResponses, "find", lambda *_: 1 / 0)
             assert (await exchange(api.gateway.port, CLOSE)).startswith(b"HTTP/1.1 500")
         assert (await exchange(api.gateway.port, CLOSE)).endswith(b"ok")
         await until(lambda: is_empty(api))

@@ -115,7 +115,7 @@ class QuickCheck(WithoutBody):
 
     def fail(self, error: Exception) -> None:
         """End the connection: there was an error of ours."""
-        _log.error("unexpected error in a check", exc_info=error)
+        _log.error("unexpected error in a request", exc_info=error)
         self._link.abort()
 
     def time_out(self) -> None:

@@ -89,4 +89,4 @@ def _write(write: Callable[[bytes], object], data: bytes) -> None:
     try:
         write(data)
     except Exception as error:  # noqa: BLE001 - of one connection; the others have theirs to send
-        _log.error("unexpected error in a connection", exc_info=error)
+        _log.error("unexpected error in a request", exc_info=error)

@@ -93,9 +93,13 @@ class FastConnection(ClientLink):
             and not self._pending
             and self._framing.is_idle
             and not (self._is_deaf or self.is_closing or self.is_spare)
-            and self._begin_quick(self._quick, data)
         ):
-            return
+            try:
+                if self._quick.begin(data):
+                    return
+            except Exception as error:  # noqa: BLE001 - the boundary where it becomes a response
+                self.fail(error)
+                return
         if self._is_deaf:
             return
         if self._pending or self._working is not None:
@@ -115,13 +119,6 @@ class FastConnection(ClientLink):
         size = max(READ_BYTES, self._framing.content_ahead)
         self._pending = data[size:]
         return data[:size]
-
-    def _begin_quick(self, quick: QuickExchange | QuickCheck, data: bytes) -> bool:
-        try:
-            return quick.begin(data)
-        except Exception as error:  # noqa: BLE001 - the boundary where it becomes a response
-            self.fail(error)
-            return True
 
     def begin_quick(self, quick: QuickExchange, deadline: float, *, is_last: bool) -> None:
         """Let a usual request be at work until `deadline`; `is_last` as it asks for."""

@@ -41,8 +41,9 @@ def limit_lines(result: LimitResult) -> tuple[bytes, bytes, bytes, bytes, bytes]
     return before, number, between, number, after
 
 
-# Of as many limits, and of as many seconds of them, as a gateway says of at one time.
-@lru_cache(maxsize=4096)
+# Of as many limits as a gateway says of in one second. Each second has entries of its own, so a
+# larger cache would only grow for as long as the longest window lasts.
+@lru_cache(maxsize=256)
 def _lines(name: str, limit: int, window: float, reset: int) -> tuple[bytes, bytes, bytes]:
     """Return what comes before, between and behind what is left, which stands there twice."""
     fixed = "".join([f"{key}: {value}\r\n" for key, value in _fixed_headers(name, limit, window)])

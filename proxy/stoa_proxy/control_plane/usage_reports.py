@@ -31,7 +31,7 @@ _NOT_TAKEN: Final = frozenset({404, 405, 501})
 # id has what the control plane takes in none.
 _REFUSED: Final = frozenset({413, 422})
 
-
+# Says that a gateway is none that this key reports for.
 _NOBODY: Final = frozenset({403, 404})
 
 

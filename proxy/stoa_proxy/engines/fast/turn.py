@@ -73,7 +73,7 @@ class Turn:
                 one.pass_on()
             except Exception as error:  # noqa: BLE001 - the boundary where it becomes a response
                 self._send_responses()  # maybe its own
-                one.fail(error)
+                _fail(one, error)
         self._send_responses()
         for end, request in requests:
             if not end.transport.is_closing():
@@ -83,6 +83,13 @@ class Turn:
         responses, self.responses = self.responses, []
         for write, response in responses:
             _write(write, response)
+
+
+def _fail(one: Waiting, error: Exception) -> None:
+    try:
+        one.fail(error)
+    except Exception as another:  # noqa: BLE001 - of one request, which has a time limit, too
+        _log.error("unexpected error in a request", exc_info=another)
 
 
 def _write(write: Callable[[bytes], object], data: bytes) -> None:

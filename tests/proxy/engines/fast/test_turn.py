@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from stoa_proxy.engines.fast.quick_exchange import QuickExchange
+from stoa_proxy.engines.fast.quick_responses import KnownResponses
 from stoa_proxy.engines.fast.turn import Turn
 
 from tests.proxy.conftest import Api, running
@@ -79,15 +81,26 @@ async def response_came(api: Api) -> None:
     await until(lambda: connection._exchange is not None and connection._exchange._came)
 
 
+async def ask(held: Held, writer: asyncio.StreamWriter) -> None:
+    """Let no turn end any more, and wait until one has a request."""
+    held.hold()
+    writer.write(KEPT)
+    await until(lambda: held.turns)
+
+
+async def get_response(held: Held, api: Api) -> None:
+    """Let the request be sent, and wait until the response has come."""
+    held.end()
+    await response_came(api)
+
+
 async def test_requests_and_responses_wait_for_the_end_of_a_turn(held: Held) -> None:
     upstream = Upstream()
     async with warm(upstream) as api:
         reader, writer = await kept_connection(api)
         await upstream.asked.acquire()
         await upstream.asked.acquire()
-        held.hold()
-        writer.write(KEPT)
-        await until(lambda: held.turns)
+        await ask(held, writer)
         assert upstream.asked.locked(), "nothing is sent before"
         held.end()
         await upstream.asked.acquire()
@@ -127,9 +140,7 @@ async def test_a_client_that_leaves_before_the_end_of_a_turn_takes_nothing_along
 ) -> None:
     async with warm(Upstream()) as api:
         _, writer = await kept_connection(api)
-        held.hold()
-        writer.write(KEPT)
-        await until(lambda: held.turns)
+        await ask(held, writer)
         if is_sent:
             held.end()
             await response_came(api)
@@ -150,11 +161,8 @@ async def test_a_response_that_came_is_passed_on_though_its_upstream_has_ended(
         await upstream.asked.acquire()
         await upstream.asked.acquire()
         upstream.answer = OK if is_whole else ANSWER % (3, b"ok")
-        held.hold()
-        writer.write(KEPT)
-        await until(lambda: held.turns)
-        held.end()
-        await response_came(api)
+        await ask(held, writer)
+        await get_response(held, api)
         (connection,) = connections(api)
         # Its end is met before the turn ends.
         connection._exchange._end.transport.abort()
@@ -174,9 +182,7 @@ async def test_a_response_that_came_is_passed_on_though_its_upstream_has_ended(
 async def test_an_upstream_that_ends_before_a_request_is_sent_is_replaced(held: Held) -> None:
     async with warm(Upstream()) as api:
         reader, writer = await kept_connection(api)
-        held.hold()
-        writer.write(KEPT)
-        await until(lambda: held.turns)
+        await ask(held, writer)
         (connection,) = connections(api)
         connection._exchange._end.transport.abort()
         held.release()
@@ -196,11 +202,8 @@ async def test_what_came_of_a_response_came_in_time(
     async with warm(upstream) as api:
         reader, writer = await kept_connection(api)
         upstream.answer = answer
-        held.hold()
-        writer.write(KEPT)
-        await until(lambda: held.turns)
-        held.end()
-        await response_came(api)
+        await ask(held, writer)
+        await get_response(held, api)
         (connection,) = connections(api)
         connection.timer.set(0)  # long ago
         assert (await read_head(reader)).startswith(b"HTTP/1.1 " + status)
@@ -214,11 +217,8 @@ async def test_a_response_with_more_than_it_promised_is_refused_as_ever(held: He
     async with warm(upstream) as api:
         reader, writer = await kept_connection(api)
         upstream.answer = OK + b"more than it promised"
-        held.hold()
-        writer.write(KEPT)
-        await until(lambda: held.turns)
-        held.end()
-        await response_came(api)
+        await ask(held, writer)
+        await get_response(held, api)
         held.release()
         assert (await read_head(reader)).startswith(b"HTTP/1.1 502")
         writer.close()
@@ -233,9 +233,7 @@ async def test_a_response_that_came_is_sent_before_its_connection_gets_a_transpo
     upstream = Upstream()
     async with warm(upstream) as api:
         reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
-        held.hold()
-        writer.write(KEPT)
-        await until(lambda: held.turns)
+        await ask(held, writer)
         held.end()
         engine: Any = api.gateway._engine
         (arrival,) = engine._arrivals.all()
@@ -303,6 +301,45 @@ async def test_one_connection_that_cannot_be_written_to_takes_no_other_along(
             await asyncio.sleep(0)
         writer.close()
         other.close()
+        held.release()
+        await until(lambda: is_empty(api))
+
+
+async def test_a_request_whose_failure_fails_takes_no_other_along(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with warm(Upstream()) as api:
+        clients = [await kept_connection(api) for _ in range(2)]
+        for _, writer in clients:  # at once, so that there is a connection to the upstream for each
+            writer.write(KEPT)
+        for reader, _ in clients:
+            await read_head(reader)
+            assert await reader.readexactly(2) == b"ok"
+        held.hold()
+        for _, writer in clients:
+            writer.write(KEPT)
+        await until(lambda: all(one._exchange is not None for one in connections(api)))
+        held.end()
+        exchanges = [one._exchange for one in connections(api)]
+        await until(lambda: all(one._came for one in exchanges))
+        find, seen = KnownResponses.find, []
+
+        def fail_once(*asked: Any) -> Any:
+            seen.append(asked)
+            return 1 / 0 if len(seen) == 1 else find(*asked)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(KnownResponses, "find", fail_once)
+            patch.setattr(QuickExchange, "fail", lambda *_: 1 / 0)
+            held.errors = 1
+            held.end()
+        reads = [asyncio.create_task(reader.read(1)) for reader, _ in clients]
+        done, left = await asyncio.wait(reads, return_when=asyncio.FIRST_COMPLETED)
+        assert [task.result() for task in done] == [b"H"]
+        for task in left:
+            task.cancel()
+        for _, writer in clients:
+            writer.transport.abort()
         held.release()
         await until(lambda: is_empty(api))
 
